@@ -105,7 +105,7 @@ impl<'a> Node<'a> {
     /// Names that differ only in case are one name to the decoders of most container tools, which then take the last
     /// one: such a document means different things to different readers and is refused.
     pub(crate) fn object(&self) -> Result<Object<'a>, OciError> {
-        self.members(|key| key.to_ascii_lowercase())
+        self.members(str::to_ascii_lowercase)
     }
 
     /// The members of an object whose names are data.
@@ -275,6 +275,9 @@ impl<'a> Edits<'a> {
     }
 
     fn extend(&mut self, container: &Node<'_>, spans: &[Range<usize>], added: &[String]) {
+        if added.is_empty() {
+            return;
+        }
         let Some(last) = spans.last() else {
             let at = container.at + 1;
             self.changes.push((at..at, added.join(",")));
@@ -284,7 +287,10 @@ impl<'a> Edits<'a> {
         let before = &self.source[..last.start];
         let blank = before.len() - before.trim_ascii_end().len();
         let gap = String::from_utf8_lossy(&before[before.len() - blank..]).into_owned();
-        let text: String = added.iter().map(|json| format!(",{gap}{json}")).collect();
+        let text = added
+            .iter()
+            .flat_map(|json| [",", &gap, json])
+            .collect::<String>();
         self.changes.push((last.end..last.end, text));
     }
 

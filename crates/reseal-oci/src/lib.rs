@@ -15,6 +15,8 @@
 //! # Ok::<(), reseal_oci::OciError>(())
 //! ```
 
+mod append;
+mod assemble;
 mod config;
 mod descriptor;
 mod digest;
@@ -27,6 +29,8 @@ mod media;
 mod platform;
 mod reference;
 
+pub use append::{AppendMeta, PatchLayer, PatchedImage, append};
+pub use assemble::{Assembled, assemble};
 pub use config::ImageConfig;
 pub use descriptor::Descriptor;
 pub use digest::{Digest, Hasher};

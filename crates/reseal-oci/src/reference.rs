@@ -85,9 +85,10 @@ impl FromStr for Repository {
         if !path.split('/').all(is_component) {
             return Err(fail("the repository's name is malformed"));
         }
-        let path = match registry == DOCKER_HUB && !path.contains('/') {
-            true => format!("library/{path}"),
-            false => path.to_owned(),
+        let path = if registry == DOCKER_HUB && !path.contains('/') {
+            format!("library/{path}")
+        } else {
+            path.to_owned()
         };
         if registry.len() + 1 + path.len() > NAME_LIMIT {
             return Err(fail("the repository's name is too long"));
