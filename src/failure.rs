@@ -1,0 +1,77 @@
+//! Why a command failed, in the form that rendering needs.
+
+use std::error::Error;
+
+use reseal_buildkit::BuildError;
+use reseal_pipeline::{Class, PipelineError, RunResult};
+
+use crate::exit::Reason;
+
+/// A failure: what, why, what next.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// Decides the exit code.
+    pub(crate) reason: Reason,
+    /// What failed, one line.
+    pub(crate) message: String,
+    /// Why, from the outer cause to the inner one.
+    pub(crate) causes: Vec<String>,
+    /// What the user can do.
+    pub(crate) hint: Option<String>,
+    /// The end of the output of the program that failed.
+    pub(crate) log: Option<String>,
+    /// The result, where the run got that far.
+    pub(crate) result: Option<Box<RunResult>>,
+}
+
+impl Failure {
+    /// Returns a failure without causes.
+    pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), causes: Vec::new(), hint: None, log: None, result: None }
+    }
+
+    /// Returns a request that cannot be meant.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Reason::Class(Class::Usage), message)
+    }
+
+    /// Adds what the user can do.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds why it failed.
+    pub(crate) fn because(mut self, error: &(dyn Error + 'static)) -> Self {
+        self.causes = chain(Some(error));
+        self
+    }
+}
+
+impl From<PipelineError> for Failure {
+    fn from(error: PipelineError) -> Self {
+        let (message, causes) = (error.to_string(), chain(error.source()));
+        let (reason, hint) = (Reason::Class(error.class()), error.hint());
+        let (log, result) = match error {
+            PipelineError::Install { log, .. } | PipelineError::Build(BuildError::Exec { log_tail: log, .. }) => {
+                (Some(log).filter(|log| !log.trim().is_empty()), None)
+            }
+            PipelineError::Gate { result, .. } => (None, Some(result)),
+            _ => (None, None),
+        };
+        Self { reason, message, causes, hint, log, result }
+    }
+}
+
+/// Returns the messages of an error and its causes. A message that only repeats the one before it is left out.
+fn chain(mut error: Option<&(dyn Error + 'static)>) -> Vec<String> {
+    let mut causes: Vec<String> = Vec::new();
+    while let Some(cause) = error {
+        let message = cause.to_string();
+        if causes.last() != Some(&message) {
+            causes.push(message);
+        }
+        error = cause.source();
+    }
+    causes
+}

@@ -1,0 +1,140 @@
+//! What was decided: pure functions from arguments and environment to the settings of the pipeline and of its clients.
+
+mod builder;
+mod duration;
+mod policy;
+mod registry;
+mod tag;
+mod target;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use reseal_oci::{Location, Platform};
+use reseal_pipeline::{Input, PatchSettings, Proxy, Unreported};
+
+pub(crate) use builder::{BuilderSettings, builder};
+pub(crate) use registry::registry;
+pub(crate) use tag::same_image;
+
+use crate::{
+    args::{InputArgs, PatchArgs, UnreportedPlatforms},
+    environment::Env,
+    failure::Failure,
+};
+
+/// Name and version of this program.
+pub(crate) const GENERATOR: &str = concat!("reseal ", env!("CARGO_PKG_VERSION"));
+
+/// Decides what `patch` does. Reports are read later: nothing here touches the disk.
+pub(crate) fn patch(args: &PatchArgs, env: &Env) -> Result<PatchSettings, Failure> {
+    let input = input(&args.input)?;
+    let (to, tag_of_target) = match &args.to {
+        Some(text) => {
+            let (to, tag) = target::parse(text)?;
+            (Some(to), tag)
+        }
+        None => (None, None),
+    };
+    let tag = args.tag.as_deref().map(|template| tag::fill(template, &input.source, env)).transpose()?;
+    if let (Some(tag), Some(other)) = (&tag, &tag_of_target)
+        && tag != other
+    {
+        return Err(Failure::usage(format!("`--tag` names the tag {tag}, and `--to` the tag {other}")).hint("Give one of them"));
+    }
+    let tag = tag.or(tag_of_target);
+    if let Some(tag) = &tag
+        && same_image(&input.source, to.as_ref(), tag)
+    {
+        return Err(Failure::usage(format!("the result would replace its own source, `{}`", input.source))
+            .hint("Choose another tag, such as `-t '{{tag}}-patched'`, or another repository with `--to`"));
+    }
+    if args.tag_unchanged && tag.is_none() {
+        return Err(Failure::usage("`--tag-unchanged` needs a tag").hint("Add `-t TAG`"));
+    }
+    Ok(PatchSettings {
+        input,
+        to,
+        tag,
+        tag_unchanged: args.tag_unchanged,
+        allow_platform_failure: platforms(&args.allow_platform_failure, "--allow-platform-failure")?.into_iter().collect(),
+        strict_layer: args.strict_layer,
+        epoch: epoch(env)?,
+        freshness: freshness(args.no_cache, env),
+        proxy: proxy(env),
+        temp_dir: env.temp_dir(),
+        generator: GENERATOR.to_owned(),
+    })
+}
+
+/// Decides which image is read, and which findings count.
+pub(crate) fn input(args: &InputArgs) -> Result<Input, Failure> {
+    let wanted = platforms(&args.platform, "--platform")?;
+    Ok(Input {
+        source: location(&args.image)?,
+        reports: Vec::new(),
+        platforms: (!wanted.is_empty()).then_some(wanted),
+        unreported: match args.unreported_platforms {
+            UnreportedPlatforms::Fail => Unreported::Fail,
+            UnreportedPlatforms::PatchAll => Unreported::PatchAll,
+            UnreportedPlatforms::Preserve => Unreported::Preserve,
+        },
+        allow_report_mismatch: args.allow_report_mismatch,
+        policy: policy::resolve(args)?,
+    })
+}
+
+/// Decides how long a run may take.
+pub(crate) fn timeout(args: &InputArgs) -> Result<Duration, Failure> {
+    duration::parse(&args.timeout)
+}
+
+/// Reads the name of an image.
+pub(crate) fn location(text: &str) -> Result<Location, Failure> {
+    text.parse().map_err(|error: reseal_oci::OciError| {
+        Failure::usage(error.to_string()).hint("Name the image as REPOSITORY[:TAG][@DIGEST] or oci:PATH[:TAG][@DIGEST]")
+    })
+}
+
+fn platforms(texts: &[String], flag: &str) -> Result<Vec<Platform>, Failure> {
+    let mut seen = BTreeSet::new();
+    let mut platforms = Vec::new();
+    for text in texts {
+        let platform: Platform = text
+            .parse()
+            .map_err(|error| Failure::usage(format!("`{flag}`: {error}")).hint("Write a platform as in `linux/arm64`"))?;
+        if seen.insert(platform.clone()) {
+            platforms.push(platform);
+        }
+    }
+    Ok(platforms)
+}
+
+fn epoch(env: &Env) -> Result<Option<i64>, Failure> {
+    env.get("SOURCE_DATE_EPOCH")
+        .map(|text| {
+            text.parse().ok().filter(|seconds| *seconds >= 0).ok_or_else(|| {
+                Failure::usage(format!("SOURCE_DATE_EPOCH is `{text}`, not a number of seconds since 1970"))
+            })
+        })
+        .transpose()
+}
+
+/// The package manager's step is run again when this changes: each hour, or each time. Never by BuildKit's `ignore_cache`,
+/// which would wipe the package caches.
+fn freshness(no_cache: bool, env: &Env) -> String {
+    if no_cache { format!("run-{:016x}", env.random) } else { format!("hour-{}", env.now.div_euclid(3600)) }
+}
+
+fn proxy(env: &Env) -> Option<Proxy> {
+    let get = |names: [&str; 2]| env.first(&names).unwrap_or_default().to_owned();
+    let proxy = Proxy {
+        http: get(["http_proxy", "HTTP_PROXY"]),
+        https: get(["https_proxy", "HTTPS_PROXY"]),
+        no_proxy: get(["no_proxy", "NO_PROXY"]),
+        all: get(["all_proxy", "ALL_PROXY"]),
+    };
+    (proxy != Proxy::default()).then_some(proxy)
+}
+
+#[cfg(test)]
+mod tests;
