@@ -23,6 +23,7 @@ mod digest;
 mod error;
 mod index;
 mod json;
+pub mod layer;
 mod location;
 mod manifest;
 mod media;
