@@ -17,9 +17,19 @@
 //! # Ok::<(), reseal_report::ReportError>(())
 //! ```
 
+mod document;
+mod envelope;
 mod error;
+mod family;
+mod findings;
+mod formats;
+mod grype;
+mod loose;
 mod model;
+mod position;
 mod severity;
+mod text;
+mod trivy;
 
 pub use error::{ReportError, TRIVY_COMMAND};
 pub use model::{Finding, Report, ReportPackage, ReportPlatform, Scanner, Schema, SourcePackage};
@@ -27,3 +37,13 @@ pub use severity::{Severity, UnknownSeverity};
 
 /// The most bytes a report may have: the largest seen is under 30 MiB.
 pub const MAX_REPORT_BYTES: usize = 512 << 20;
+
+/// Reads one report, of Trivy or Grype, in UTF-8 or UTF-16, bare or in a signed envelope.
+///
+/// # Errors
+/// Everything that is not a report of a container image, by name where it is a known format; see
+/// [`ReportError`]. A report without a result for the distribution's packages is no error here:
+/// [`Report::has_os_result`] tells.
+pub fn parse(bytes: &[u8]) -> Result<Report, ReportError> {
+    document::parse(bytes, 0)
+}
