@@ -1,0 +1,90 @@
+#!/bin/sh
+# Upgrades packages with the image's own apt, once, without asking anything.
+#
+# usage: apt.sh report|all
+#
+# Everything that comes from outside lies in files under $in; no name is ever part of a command string.
+# Exit codes tell the caller which step failed: 91 no apt, 92 indexes, 93 upgrade, 94 database left broken.
+set -euf
+
+in=/run/reseal/in
+work=/run/reseal/work
+lists=/var/lib/apt/lists
+mode=$1
+
+say() { printf 'reseal: %s\n' "$*"; }
+stop() {
+    code=$1
+    shift
+    say "$*"
+    exit "$code"
+}
+
+command -v apt-get >/dev/null || stop 91 'the image has no apt-get'
+mkdir -p "$work/conf.d" "$lists/partial" /var/cache/apt/archives/partial
+
+# The image's settings count, but for those of container base images that throw caches away after every call.
+set +f
+for file in /etc/apt/apt.conf.d/*; do
+    case ${file##*/} in
+        docker-clean | docker-gzip-indexes | docker-no-languages | '*') ;;
+        *) cp "$file" "$work/conf.d/" ;;
+    esac
+done
+set -f
+cp "$in/apt.conf" "$work/conf.d/zz-reseal"
+printf 'Dir::Etc::Parts "%s/conf.d";\n' "$work" >"$work/apt.conf"
+export APT_CONFIG="$work/apt.conf"
+
+# The index cache is shared between images. A cached index counts only if the signed InRelease names its digest,
+# so that no other image can have changed it. `apt-get update` checks the signature of InRelease itself each time.
+check_indexes() {
+    bad=0
+    set +f
+    for release in "$lists"/*_InRelease "$lists"/*_Release; do
+        [ -e "$release" ] || continue
+        # A repository that lists only packed indexes gives nothing to compare the unpacked ones with.
+        grep -q '^ [0-9a-f]\{64\} .*Packages$' "$release" || continue
+        prefix=${release%_*Release}
+        for index in "$prefix"_*_Packages; do
+            [ -e "$index" ] || continue
+            sum=$(sha256sum <"$index")
+            # One line of the SHA256 section reads " digest size path"; only that section has 64 digits.
+            if ! grep -q -- "^ ${sum%% *} " "$release"; then
+                say "dropping an index that its release does not name: ${index##*/}"
+                rm -f -- "$index"
+                bad=1
+            fi
+        done
+    done
+    set -f
+    return "$bad"
+}
+
+say 'updating the package indexes'
+if ! apt-get update; then
+    # A cached file may be damaged: once more, from nothing.
+    find "$lists" -mindepth 1 -delete
+    apt-get update || stop 92 'could not update the package indexes'
+fi
+if ! check_indexes; then
+    apt-get update || stop 92 'could not update the package indexes'
+    check_indexes || stop 92 'a package index does not match its signed release'
+fi
+
+say 'upgrading'
+case $mode in
+    report)
+        # shellcheck disable=SC2046 # one name a line, checked against the grammar; globbing is off
+        set -- $(cat "$in/packages")
+        apt-get install --only-upgrade --no-remove -- "$@" || stop 93 'could not upgrade the packages'
+        ;;
+    all)
+        apt-get upgrade --with-new-pkgs --no-remove || stop 93 'could not upgrade the packages'
+        ;;
+    *) stop 93 "unknown mode $mode" ;;
+esac
+
+left=$(dpkg --audit) || stop 94 'dpkg --audit failed'
+[ -z "$left" ] || stop 94 "packages are left half installed: $left"
+say 'done'

@@ -1,0 +1,74 @@
+//! Which findings count.
+
+use std::collections::BTreeSet;
+
+use reseal_report::{Finding, Severity};
+
+/// What the user wants patched, and what makes the run fail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Severities that are patched.
+    pub severities: BTreeSet<Severity>,
+    /// A finding at or above this severity that stays unfixed shuts the gate; `None` leaves it open.
+    pub gate: Option<Severity>,
+    /// Findings without a fix do not count, not even at the gate.
+    pub ignore_unfixed: bool,
+    /// Only these vulnerability ids, compared without case; all when empty.
+    pub ids: BTreeSet<String>,
+    /// Only these binary or source packages; all when empty.
+    pub packages: BTreeSet<String>,
+}
+
+impl Default for Policy {
+    /// CRITICAL and HIGH are patched, CRITICAL is gated.
+    fn default() -> Self {
+        Self {
+            severities: BTreeSet::from([Severity::High, Severity::Critical]),
+            gate: Some(Severity::Critical),
+            ignore_unfixed: false,
+            ids: BTreeSet::new(),
+            packages: BTreeSet::new(),
+        }
+    }
+}
+
+/// Why a finding is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftOut {
+    /// Its severity is not asked for.
+    Severity,
+    /// Its id or package is not asked for.
+    Filter,
+    /// It has no fix, and such findings are ignored.
+    Unfixed,
+}
+
+impl Policy {
+    /// Returns why `finding` does not count, or `None` when it does. `source` is its source package, where known.
+    pub fn leaves_out(&self, finding: &Finding, source: Option<&str>) -> Option<LeftOut> {
+        let asked = |set: &BTreeSet<String>, value: &str| {
+            set.iter().any(|wanted| wanted.eq_ignore_ascii_case(value))
+        };
+        if !self.ids.is_empty()
+            && !asked(&self.ids, &finding.id)
+            && !finding.vendor_ids.iter().any(|id| asked(&self.ids, id))
+        {
+            return Some(LeftOut::Filter);
+        }
+        if !self.packages.is_empty()
+            && !self.packages.contains(&finding.package)
+            && !source.is_some_and(|name| self.packages.contains(name))
+        {
+            return Some(LeftOut::Filter);
+        }
+        if !self.severities.contains(&finding.severity) {
+            return Some(LeftOut::Severity);
+        }
+        (finding.fixed.is_empty() && self.ignore_unfixed).then_some(LeftOut::Unfixed)
+    }
+
+    /// Returns whether an unfixed finding of this severity shuts the gate.
+    pub fn gates(&self, severity: Severity) -> bool {
+        self.gate.is_some_and(|gate| severity >= gate)
+    }
+}
