@@ -94,7 +94,9 @@ fn sniff(bytes: &[u8]) -> Option<String> {
     match root.get("mediaType") {
         Some(node) => node.string().ok(),
         None if root.get("manifests").is_some() => Some(OCI_INDEX.to_owned()),
-        None if root.get("config").is_some() => Some(OCI_MANIFEST.to_owned()),
+        None if root.get("config").and(root.get("layers")).is_some() => {
+            Some(OCI_MANIFEST.to_owned())
+        }
         None => None,
     }
 }

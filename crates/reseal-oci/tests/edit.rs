@@ -434,7 +434,7 @@ fn a_missing_media_type_is_read_from_the_document() {
         ("", r#"{"manifests":[]}"#.to_owned(), OCI_INDEX),
         (
             "text/plain; charset=utf-8",
-            r#"{"config":{}}"#.to_owned(),
+            r#"{"config":{},"layers":[]}"#.to_owned(),
             OCI,
         ),
         (
@@ -447,6 +447,8 @@ fn a_missing_media_type_is_read_from_the_document() {
             "garbage".to_owned(),
             "application/octet-stream",
         ),
+        // An image config has a `config` too.
+        ("", r#"{"config":{},"rootfs":{}}"#.to_owned(), ""),
     ] {
         assert_eq!(
             RawManifest::new(given, json.into_bytes()).media_type,

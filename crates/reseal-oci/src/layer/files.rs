@@ -67,10 +67,30 @@ impl LayerFiles {
         self.directories.remove(path);
         if !directory {
             let folder = format!("{path}/");
-            self.files.retain(|path, _| !path.starts_with(&folder));
-            self.links.retain(|path, _| !path.starts_with(&folder));
-            self.directories.retain(|path| !path.starts_with(&folder));
+            below(&mut self.files, &folder);
+            below(&mut self.links, &folder);
+            while let Some(path) = self
+                .directories
+                .range(folder.clone()..)
+                .next()
+                .filter(|path| path.starts_with(&folder))
+            {
+                let path = path.clone();
+                self.directories.remove(&path);
+            }
         }
+    }
+}
+
+/// Removes what lies below a folder, without a look at anything else.
+fn below<V>(map: &mut BTreeMap<String, V>, folder: &str) {
+    while let Some((path, _)) = map
+        .range(folder.to_owned()..)
+        .next()
+        .filter(|(path, _)| path.starts_with(folder))
+    {
+        let path = path.clone();
+        map.remove(&path);
     }
 }
 

@@ -147,6 +147,8 @@ struct Extensions {
 pub(super) struct Members<S> {
     source: S,
     at: u64,
+    /// Where the last entry began.
+    started: u64,
     /// Bytes up to the next header.
     pending: u64,
 }
@@ -156,14 +158,16 @@ impl<S: Source> Members<S> {
         Self {
             source,
             at: 0,
+            started: 0,
             pending: 0,
         }
     }
 
     /// Returns the next entry; `None` at the end of the archive.
     pub(super) fn next(&mut self) -> Result<Option<Member>, LayerError> {
-        self.skip_rest(self.at)?;
+        self.skip_rest(self.started)?;
         let start = self.at;
+        self.started = start;
         let mut extensions = Extensions::default();
         loop {
             let offset = self.at;
