@@ -1,1 +1,4 @@
-//! placeholder
+//! Fakes of the servers that reseal talks to. They speak the real protocols, never use reseal's own clients, and refuse
+//! what a real server would only suffer.
+
+pub mod buildkitd;
