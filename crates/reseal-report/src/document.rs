@@ -117,8 +117,11 @@ impl<'a> Document<'a> {
         }
         let message = error.to_string();
         let why = message.split(" at line ").next().unwrap_or(&message);
+        let place = position::locate(text, offset);
+        // A value of the wrong type was read before it was refused: its beginning is what to show.
+        let offset = if error.is_data() { place.token } else { offset };
         ReportError::Malformed {
-            path: position::path_at(text, offset),
+            path: place.path,
             offset: self.file.file_offset(offset),
             why: why.chars().take(MAX_WHY).collect(),
         }

@@ -29,24 +29,40 @@ enum Frame<'a> {
     Array(usize),
 }
 
-/// Returns the path of the value that holds the byte at `offset`, such as
-/// `$.Results[0].Vulnerabilities[3].Severity`.
+/// A place in a JSON text.
+pub(crate) struct Place {
+    /// The path of the value, such as `$.Results[0].Vulnerabilities[3].Severity`.
+    pub(crate) path: String,
+    /// Where the token begins that holds the byte.
+    pub(crate) token: usize,
+}
+
+/// Returns the place of the byte at `offset`.
 ///
 /// Walks the tokens before it; what comes after may be any garbage.
-pub(crate) fn path_at(text: &str, offset: usize) -> String {
+pub(crate) fn locate(text: &str, offset: usize) -> Place {
     let bytes = text.as_bytes();
     let mut frames: Vec<Frame<'_>> = Vec::new();
     // Levels open beyond those that are kept.
     let mut beyond = 0_usize;
     let mut at = 0;
+    let mut token = 0;
+    // Whether the byte before belongs to a number, `true`, `false` or `null`.
+    let mut in_word = false;
     while at < bytes.len() && at <= offset {
+        let word = !b"{}[],:\" \t\r\n".contains(&bytes[at]);
+        if !(word && in_word || bytes[at].is_ascii_whitespace()) {
+            token = at;
+        }
+        in_word = word;
         match bytes[at] {
+            // A bracket at the offset itself stands for the whole value that it opens or closes.
+            b'{' | b'[' | b'}' | b']' if at == offset => {}
             b'{' | b'[' if frames.len() == MAX_STEPS => beyond += 1,
             b'{' => frames.push(Frame::Object(None)),
             b'[' => frames.push(Frame::Array(0)),
             b'}' | b']' if beyond > 0 => beyond -= 1,
-            // A closing bracket at the offset itself is still part of the value that it closes.
-            b'}' | b']' if at < offset => {
+            b'}' | b']' => {
                 frames.pop();
             }
             b',' if beyond == 0 => match frames.last_mut() {
@@ -67,7 +83,10 @@ pub(crate) fn path_at(text: &str, offset: usize) -> String {
         }
         at += 1;
     }
-    render(&frames, beyond > 0)
+    Place {
+        path: render(&frames, beyond > 0),
+        token,
+    }
 }
 
 /// Returns the index of the quote that ends the string which begins at `start`.
@@ -111,6 +130,10 @@ fn render(frames: &[Frame<'_>], cut: bool) -> String {
 mod tests {
     use super::*;
 
+    fn path_at(text: &str, offset: usize) -> String {
+        locate(text, offset).path
+    }
+
     #[test]
     fn the_path_leads_to_the_value_at_the_offset() {
         let text = r#"{"a": 1, "Results": [{}, {"V": [{"k\"}": "x"}, true]}], "z-z": [7]}"#;
@@ -125,6 +148,20 @@ mod tests {
         }
         assert_eq!(path_at("garbage", 3), "$");
         assert_eq!(path_at("", 9), "$");
+    }
+
+    #[test]
+    fn a_token_begins_where_its_value_does() {
+        let text = r#"{"a": "x\"y" , "b": [ -12.5 ]}"#;
+        for (within, token) in [
+            ("y", r#""x\"y""#),
+            ("2.5", "-12.5"),
+            ("b\"", "\"b\""),
+            ("]", "]"),
+        ] {
+            let place = locate(text, text.rfind(within).unwrap());
+            assert_eq!(place.token, text.find(token).unwrap(), "{within}");
+        }
     }
 
     #[test]

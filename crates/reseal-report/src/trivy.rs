@@ -1,8 +1,11 @@
 //! Reads Trivy's reports: the object of `SchemaVersion` 2, and the array of older versions.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize,
+    de::{Deserializer, Visitor},
+};
 
 use crate::{
     Finding, Report, ReportError, ReportPackage, ReportPlatform, Scanner, Schema, SourcePackage,
@@ -77,14 +80,8 @@ loose! {
 }
 
 /// The status word; a number in the form that the Trivy server sends.
-#[derive(Default, Deserialize)]
-#[serde(untagged)]
-enum Status {
-    #[default]
-    Absent,
-    Word(String),
-    Number(u64),
-}
+#[derive(Default)]
+struct Status(Option<String>);
 
 /// Trivy's status words by their number.
 const STATUSES: &[&str] = &[
@@ -98,16 +95,26 @@ const STATUSES: &[&str] = &[
     "end_of_life",
 ];
 
-impl Status {
-    fn word(self) -> Option<String> {
-        match self {
-            Self::Absent => None,
-            Self::Word(word) => given(word),
-            Self::Number(number) => {
-                let word = STATUSES.get(usize::try_from(number).ok()?)?;
-                Some((*word).to_owned())
+impl<'de> Deserialize<'de> for Status {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Word;
+        impl Visitor<'_> for Word {
+            type Value = Status;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a status")
+            }
+
+            fn visit_str<E>(self, word: &str) -> Result<Status, E> {
+                Ok(Status(given(word.to_owned())))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Status, E> {
+                let word = usize::try_from(number).ok().and_then(|at| STATUSES.get(at));
+                Ok(Status(word.map(|word| (*word).to_owned())))
             }
         }
+        deserializer.deserialize_any(Word)
     }
 }
 
@@ -315,7 +322,7 @@ fn finding(from: Vulnerability, package: Option<&Package>) -> Finding {
             .collect(),
         // A word of a future version must not make the report unreadable.
         severity: from.severity.parse().unwrap_or_default(),
-        status: from.status.word(),
+        status: from.status.0,
         source: package.and_then(source),
         title: given(from.title),
     }
