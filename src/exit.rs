@@ -25,6 +25,7 @@ pub(crate) const TABLE: &[(Reason, u8, &str, &str)] = &[
     (Reason::Class(Class::NoFix), 10, "no_fix", "a gated finding has no fix"),
     (Reason::Class(Class::Residual), 11, "residual", "a gated finding remains after the patch"),
     (Reason::Class(Class::Install), 12, "install", "packages could not be resolved or installed"),
+    (Reason::Class(Class::NewFinding), 13, "new_finding", "a gated finding is there only after the patch"),
     (Reason::Class(Class::Unreachable), 20, "unreachable", "no BuildKit daemon answers"),
     (Reason::Class(Class::Capability), 21, "capability", "the BuildKit daemon lacks a capability"),
     (Reason::Class(Class::Solve), 22, "solve", "the solve failed"),
@@ -74,6 +75,7 @@ Exit codes:
    10  a gated finding has no fix
    11  a gated finding remains after the patch
    12  packages could not be resolved or installed
+   13  a gated finding is there only after the patch
    20  no BuildKit daemon answers
    21  the BuildKit daemon lacks a capability
    22  the solve failed

@@ -204,9 +204,6 @@ impl Board {
             }
             SolveEvent::Log { vertex, stream, data } => self.log(vertex, stream, &data),
             SolveEvent::Warning { message, .. } => vec![Change::Warning(escape::line(&message))],
-            // Kinds that come later are no reason to stop.
-            #[allow(unreachable_patterns, reason = "the enum may grow")]
-            _ => Vec::new(),
         }
     }
 

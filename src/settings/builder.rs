@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use reseal_buildkit::{Address, TlsFiles, parse_addr_flag};
 use reseal_oci::Platform;
 
-use crate::{args::BuilderArgs, environment::Env, failure::Failure};
+use crate::{args::{BuilderArgs, RegistryArgs}, environment::Env, failure::Failure};
 
 /// Addresses that were named, and what dialling needs.
 #[derive(Debug, Clone)]
@@ -16,12 +16,14 @@ pub(crate) struct BuilderSettings {
     pub(crate) tls: TlsFiles,
     /// A folder whose `ca.pem`, `cert.pem` and `key.pem` fill in what `tls` lacks, where they exist.
     pub(crate) tls_dir: Option<PathBuf>,
+    /// Registries without TLS, for a daemon that is started for this run.
+    pub(crate) plain_http: Vec<String>,
     /// What the search looks at.
     pub(crate) environment: reseal_buildkit::Environment,
 }
 
 /// Decides how daemons are reached.
-pub(crate) fn builder(args: &BuilderArgs, env: &Env) -> Result<BuilderSettings, Failure> {
+pub(crate) fn builder(args: &BuilderArgs, registry: &RegistryArgs, env: &Env) -> Result<BuilderSettings, Failure> {
     let mut addresses: Vec<(Option<Platform>, Address)> = Vec::new();
     for text in &args.addr {
         let (platform, address) = parse_addr_flag(text).map_err(|error| {
@@ -53,6 +55,7 @@ pub(crate) fn builder(args: &BuilderArgs, env: &Env) -> Result<BuilderSettings, 
             server_name: args.tls_server_name.clone(),
         },
         tls_dir: args.tls_dir.clone(),
+        plain_http: registry.plain_http.clone(),
         environment: reseal_buildkit::Environment { vars: env.variables.clone(), uid: env.uid },
     })
 }

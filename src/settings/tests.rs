@@ -123,7 +123,7 @@ fn the_environment_gives_epoch_proxy_and_temporary_folder() {
 
 #[test]
 fn addresses_can_belong_to_a_platform() {
-    let resolve = |arguments: &str| builder(&parsed(arguments).builder, &Env::default());
+    let resolve = |arguments: &str| builder(&parsed(arguments).builder, &parsed(arguments).registry, &Env::default());
     let settings = resolve("a --addr linux/amd64=unix:///a.sock --addr linux/arm64=tcp://arm:1234").unwrap();
     let platforms: Vec<_> = settings.addresses.iter().map(|(platform, _)| platform.as_ref().unwrap().to_string()).collect();
     assert_eq!(platforms, ["linux/amd64", "linux/arm64"]);

@@ -1,0 +1,41 @@
+//! `reseal patch`
+
+use reseal_pipeline::{Events, Outcome, RunResult};
+
+use super::{CONNECT, Context, explain, load, registries};
+use crate::{
+    args::PatchArgs,
+    daemons::Daemons,
+    exit,
+    failure::Failure,
+    output::{self, Files},
+    progress::Drawing,
+    render, settings,
+};
+
+pub(super) async fn run(args: &PatchArgs, context: &mut Context) -> Result<u8, Failure> {
+    let files = Files::prepare(args.metadata_file.as_deref(), args.digest_file.as_deref())?;
+    let outcome = patched(args, context).await;
+    let result = files.record(outcome).inspect_err(|failure| explain(context, failure))?;
+    context.tell(&render::result::summary(&result));
+    output::stdout(&output::answer(&result, context.json()))?;
+    Ok(if result.outcome == Outcome::Unchanged && args.detailed_exitcode { exit::UNCHANGED } else { 0 })
+}
+
+async fn patched(args: &PatchArgs, context: &mut Context) -> Result<RunResult, Failure> {
+    let mut settings = settings::patch(args, &context.env)?;
+    let time = settings::timeout(&args.input)?;
+    let builder = settings::builder(&args.builder, &args.registry, &context.env)?;
+    let registries = registries(&args.registry, &context.env)?;
+    let (events, stream) = Events::channel();
+    let daemons = Daemons::new(builder, CONNECT, events.clone());
+    let drawing = Drawing::start(context.mode, &context.env, stream);
+    let work = async {
+        settings.input.reports = load(&args.input.report).await?;
+        Ok(reseal_pipeline::patch(&settings, &registries, &daemons, &events).await?)
+    };
+    let outcome = context.signals.bound(time, work).await;
+    daemons.end().await;
+    drawing.finish().await;
+    outcome
+}

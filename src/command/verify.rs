@@ -1,0 +1,43 @@
+//! `reseal verify`
+
+use reseal_pipeline::{Events, RunResult, VerifySettings};
+
+use super::{Context, explain, load, registries};
+use crate::{
+    args::VerifyArgs,
+    failure::Failure,
+    output::{self, Files},
+    progress::Drawing,
+    render, settings,
+};
+
+pub(super) async fn run(args: &VerifyArgs, context: &mut Context) -> Result<u8, Failure> {
+    let files = Files::prepare(args.metadata_file.as_deref(), None)?;
+    let outcome = verified(args, context).await;
+    let result = files.record(outcome).inspect_err(|failure| explain(context, failure))?;
+    context.tell(&render::result::summary(&result));
+    output::stdout(&output::answer(&result, context.json()))?;
+    Ok(0)
+}
+
+async fn verified(args: &VerifyArgs, context: &mut Context) -> Result<RunResult, Failure> {
+    let mut settings = VerifySettings { input: settings::input(&args.input)?, rescan_reports: Vec::new() };
+    if args.input.report.is_empty() {
+        return Err(Failure::usage("`verify` needs the reports that the image was patched by").hint("Add `-r REPORT`"));
+    }
+    if args.input.report.iter().chain(&args.rescan_report).filter(|name| *name == "-").count() > 1 {
+        return Err(Failure::usage("standard input can be read once only").hint("Give `-` once"));
+    }
+    let time = settings::timeout(&args.input)?;
+    let registries = registries(&args.registry, &context.env)?;
+    let (events, stream) = Events::channel();
+    let drawing = Drawing::start(context.mode, &context.env, stream);
+    let work = async {
+        settings.input.reports = load(&args.input.report).await?;
+        settings.rescan_reports = load(&args.rescan_report).await?;
+        Ok(reseal_pipeline::verify(&settings, &registries, &events).await?)
+    };
+    let outcome = context.signals.bound(time, work).await;
+    drawing.finish().await;
+    outcome
+}
