@@ -1,6 +1,8 @@
 //! Golden test over a corpus of real reports, which is not part of the repository: `RESEAL_SHARED`,
 //! else `../shared`, is where it lies. Its index tells how many findings each report has.
 
+#![expect(clippy::print_stderr, reason = "a skipped test says why")]
+
 use std::path::PathBuf;
 
 use reseal_report::{Report, ReportError, parse};
