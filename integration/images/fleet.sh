@@ -1,0 +1,59 @@
+# shellcheck shell=bash
+# The images of the tests: which there are, and where they are put. To be sourced by up.sh,
+# which sets `here` to its own folder.
+
+# shellcheck disable=SC2154
+rootfs() { "$here/images/rootfs.sh" "$@"; }
+
+# image NAME FAMILY [--zstd] [--dress] ARCHITECTURE=ROOTFS...: makes a layout, pushes it as test/NAME:1.4 to every
+# registry that runs, writes a report for each platform, and names all of them in the env file.
+image() {
+  local name=$1 layout=$RUN/layouts/$1 variable architecture
+  shift
+  variable=${name//-/_}
+  variable=${variable^^}
+  put_env "DIGEST_$variable" "$("$here/images/image.py" make "$1" "$layout" "${@:2}")"
+  put_env "LAYOUT_$variable" "$layout"
+  put_env "IMAGE_$variable" "127.0.0.1:$PORT_REGISTRY/test/$name:1.4"
+  "$here/images/image.py" push "$layout" "http://127.0.0.1:$PORT_REGISTRY/test/$name:1.4"
+  ! is_alive "$RUN/pid/registry-plain" ||
+    "$here/images/image.py" push "$layout" "http://127.0.0.1:$PORT_PLAIN/test/$name:1.4"
+  ! is_alive "$RUN/pid/registry-auth" ||
+    "$here/images/image.py" push "$layout" "http://127.0.0.1:$PORT_AUTH/test/$name:1.4" --user "reseal:$PASSWORD"
+  for architecture in amd64 arm64; do
+    if "$here/images/report.py" "$layout" "127.0.0.1:$PORT_REGISTRY/test/$name:1.4" "$architecture" \
+      >"$RUN/reports/$name-$architecture.json"; then
+      put_env "REPORT_${variable}_${architecture^^}" "$RUN/reports/$name-$architecture.json"
+    else
+      # The image has no such platform.
+      rm "$RUN/reports/$name-$architecture.json"
+    fi
+  done
+}
+
+demo_images() {
+  image bullseye oci amd64="$(rootfs bullseye amd64 minbase)"
+}
+
+test_images() {
+  local bullseye bullseye_arm bookworm bookworm_arm larger
+  bullseye=$(rootfs bullseye amd64 minbase)
+  bullseye_arm=$(rootfs bullseye arm64 minbase)
+  bookworm=$(rootfs bookworm amd64 minbase)
+  bookworm_arm=$(rootfs bookworm arm64 minbase)
+  larger=$(rootfs bookworm amd64 larger)
+  image bullseye-arm64 oci arm64="$bullseye_arm"
+  image bullseye-multi oci amd64="$bullseye" arm64="$bullseye_arm"
+  image bullseye-dressed oci --dress amd64="$bullseye" arm64="$bullseye_arm"
+  image bullseye-docker docker amd64="$bullseye"
+  image bullseye-docker-list docker amd64="$bullseye" arm64="$bullseye_arm"
+  image bullseye-zstd oci --zstd amd64="$bullseye"
+  image bookworm oci amd64="$bookworm"
+  image bookworm-multi oci amd64="$bookworm" arm64="$bookworm_arm"
+  image bookworm-larger oci amd64="$larger"
+  image bullseye-larger oci amd64="$(rootfs bullseye amd64 larger)"
+}
+
+bench_images() {
+  image bookworm-larger-multi oci amd64="$(rootfs bookworm amd64 larger)" arm64="$(rootfs bookworm arm64 larger)"
+}

@@ -1,0 +1,209 @@
+# shellcheck shell=bash
+# How each server of the tests is started. To be sourced by up.sh, which sets RUN and here.
+
+# put_env NAME VALUE: one line of the env file; the tests see it as RESEAL_IT_NAME.
+put_env() { printf 'export RESEAL_IT_%s=%q\n' "$1" "$2" >>"$RUN/env.new"; }
+
+install_packages() {
+  local package
+  local -a missing=()
+  for package in "$@"; do
+    [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
+  done
+  ((${#missing[@]})) || return 0
+  say "installing ${missing[*]}"
+  apt-get -qq update >&2
+  DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends "${missing[@]}" >&2
+}
+
+# tool_folder TOOL: the folder that build.sh put the tool into.
+tool_folder() { sed -n "s/^$1 //p" "$RUN/tools"; }
+
+# link_tools: one folder with a link to each program; of the two buildkitds, the newer.
+link_tools() {
+  local tool folder program
+  while read -r tool folder; do
+    [[ $tool != buildkit-0.12 ]] || continue
+    for program in "$folder"/*; do ln -sfn "$program" "$RUN/bin/"; done
+  done <"$RUN/tools"
+}
+
+# reachable_buildkit: the address of a daemon that already listens on this machine, or nothing. Only unix sockets:
+# a daemon elsewhere does not reach the registry on this machine's loopback.
+reachable_buildkit() {
+  local address
+  for address in "${BUILDKIT_HOST:-}" unix:///run/buildkit/buildkitd.sock; do
+    if [[ $address == unix://* ]] && accepts "${address#unix://}"; then
+      echo "$address"
+      return
+    fi
+  done
+}
+
+# accepts SOCKET: whether something listens there.
+accepts() {
+  python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])' "$1" 2>/dev/null
+}
+
+# choose_ports: free ports for the registries, the same ones in every run of up.sh with this run folder.
+choose_ports() {
+  [[ -s $RUN/ports ]] || python3 - >"$RUN/ports" <<'PYTHON'
+import socket
+held = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+for name, server in zip(("REGISTRY", "PLAIN", "AUTH"), held):
+    print(f"PORT_{name}={server.getsockname()[1]}")
+PYTHON
+  # shellcheck source=/dev/null
+  source "$RUN/ports"
+}
+
+# serve NAME COMMAND...: starts a server in a session of its own, unless it runs.
+serve() {
+  local name=$1
+  shift
+  ! is_alive "$RUN/pid/$name" || return 0
+  # The lock of up.sh must not outlive it in a server.
+  setsid nohup "$@" >"$RUN/log/$name" 2>&1 8>&- </dev/null &
+  echo $! >"$RUN/pid/$name"
+}
+
+answers() { curl --silent --fail --noproxy '*' --output /dev/null "$@"; }
+
+start_registry() {
+  mkdir -p "$RUN/registry"
+  serve registry "$RUN/bin/registry" --addr "127.0.0.1:$PORT_REGISTRY" --dir "$RUN/registry" --log "$RUN/registry-requests"
+  wait_until 20 "the registry" answers "http://127.0.0.1:$PORT_REGISTRY/v2/"
+  put_env REGISTRY "127.0.0.1:$PORT_REGISTRY"
+  put_env REGISTRY_LOG "$RUN/registry-requests"
+}
+
+# distribution NAME PORT EXTRA: Debian's docker-registry, which has no referrers API.
+distribution() {
+  local name=$1 port=$2 extra=$3
+  mkdir -p "$RUN/$name"
+  cat >"$RUN/$name.yml" <<CONFIG
+version: 0.1
+log: {level: warn, accesslog: {disabled: true}}
+storage: {filesystem: {rootdirectory: $RUN/$name}, delete: {enabled: true}}
+http: {addr: "127.0.0.1:$port"}
+$extra
+CONFIG
+  serve "$name" docker-registry serve "$RUN/$name.yml"
+}
+
+start_plain_registry() {
+  distribution registry-plain "$PORT_PLAIN" ""
+  wait_until 20 "the plain registry" answers "http://127.0.0.1:$PORT_PLAIN/v2/"
+  put_env REGISTRY_PLAIN "127.0.0.1:$PORT_PLAIN"
+}
+
+start_auth_registry() {
+  [[ -s $RUN/password ]] || head -c 12 /dev/urandom | base64 | tr '+/' '-_' >"$RUN/password"
+  chmod 600 "$RUN/password"
+  PASSWORD=$(cat "$RUN/password")
+  # The password reaches perl by its standard input: arguments are visible to everybody.
+  # shellcheck disable=SC2016  # perl's own variables
+  perl -e 'chomp(my $word = <STDIN>); print "reseal:", crypt($word, "\$2y\$05\$" . "resealresealresealrese"), "\n"' \
+    <"$RUN/password" >"$RUN/htpasswd"
+  distribution registry-auth "$PORT_AUTH" "auth: {htpasswd: {realm: reseal, path: $RUN/htpasswd}}"
+  wait_until 20 "the registry with passwords" answers --user "reseal:$PASSWORD" "http://127.0.0.1:$PORT_AUTH/v2/"
+  put_env REGISTRY_AUTH "127.0.0.1:$PORT_AUTH"
+  put_env REGISTRY_AUTH_USER reseal
+  put_env REGISTRY_AUTH_PASSWORD "$PASSWORD"
+}
+
+# start_buildkitd WHICH FOLDER: WHICH is new or old.
+start_buildkitd() {
+  local which=$1 folder=$2 port
+  mkdir -p "$RUN/buildkit-$which"
+  {
+    # No garbage collection: the daemon must not throw a cache away in the middle of a test.
+    cat <<CONFIG
+root = "$RUN/buildkit-$which/state"
+[grpc]
+  address = ["unix://$RUN/buildkit-$which.sock"]
+[worker.oci]
+  enabled = true
+  gc = false
+  snapshotter = "overlayfs"
+[worker.containerd]
+  enabled = false
+CONFIG
+    for port in "$PORT_REGISTRY" "$PORT_PLAIN" "$PORT_AUTH"; do
+      printf '[registry."127.0.0.1:%s"]\n  http = true\n' "$port"
+    done
+    # copa pulls its tools from these two; up.sh bench puts them into the local registry.
+    for name in docker.io ghcr.io; do
+      printf '[registry."%s"]\n  mirrors = ["127.0.0.1:%s"]\n' "$name" "$PORT_REGISTRY"
+    done
+  } >"$RUN/buildkit-$which.toml"
+  serve "buildkit-$which" "$folder/buildkitd" --config "$RUN/buildkit-$which.toml"
+  wait_until 30 "buildkitd ($which)" "$folder/buildctl" --addr "unix://$RUN/buildkit-$which.sock" debug workers
+  put_env "BUILDKIT_${which^^}" "unix://$RUN/buildkit-$which.sock"
+}
+
+# register_arm64: lets the kernel run arm64 programs. down.sh takes back what was not there before.
+register_arm64() {
+  local misc=/proc/sys/fs/binfmt_misc
+  if ! mountpoint -q "$misc"; then
+    mount -t binfmt_misc binfmt_misc "$misc"
+    touch "$RUN/mounted-binfmt"
+  fi
+  if [[ ! -e $misc/qemu-aarch64 ]]; then
+    cat /usr/lib/binfmt.d/qemu-aarch64.conf >"$misc/register"
+    touch "$RUN/registered-arm64"
+  fi
+}
+
+# unpack_docker: dockerd of Debian trixie, the oldest with a usable containerd store, unpacked into the cache and not
+# installed. Prints its folder.
+unpack_docker() {
+  local folder=$CACHE/dockerd-trixie work main
+  if [[ ! -e $folder/.complete ]]; then
+    say "unpacking dockerd of trixie ..."
+    main=$(mirror main)
+    work=$folder.tmp
+    rm -rf "$work" && mkdir -p "$work"/{lists/partial,cache/archives/partial,debs,root}
+    cat >"$work/apt.conf" <<CONFIG
+Dir::Etc::SourceList "$work/sources.list"; Dir::Etc::SourceParts "/dev/null";
+Dir::State "$work"; Dir::State::Lists "$work/lists"; Dir::State::Status "$work/status"; Dir::Cache "$work/cache";
+Acquire::Check-Valid-Until "false"; Acquire::Languages "none"; APT::Sandbox::User "root";
+CONFIG
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $main trixie main" >"$work/sources.list"
+    : >"$work/status"
+    (
+      export APT_CONFIG=$work/apt.conf
+      cd "$work/debs" || exit
+      apt-get -qq update && apt-get -qq download docker.io docker-cli containerd
+    ) >&2
+    for package in "$work"/debs/*.deb; do dpkg -x "$package" "$work/root"; done
+    rm -rf "$work"/{lists,cache,debs}
+    touch "$work/.complete"
+    rm -rf "$folder" && mv "$work" "$folder"
+  fi
+  echo "$folder"
+}
+
+start_dockerd() {
+  local folder programs=$RUN/docker/bin name
+  folder=$(unpack_docker)
+  mkdir -p "$programs"
+  # Only these: the whole of its usr/bin on PATH would shadow the machine's own programs.
+  for name in dockerd docker-proxy docker containerd containerd-shim-runc-v2; do
+    for place in bin sbin libexec/docker; do
+      [[ ! -x $folder/root/usr/$place/$name ]] || ln -sfn "$folder/root/usr/$place/$name" "$programs/$name"
+    done
+  done
+  cat >"$RUN/docker/daemon.json" <<CONFIG
+{"data-root": "$RUN/docker/data", "exec-root": "$RUN/docker/exec", "pidfile": "$RUN/docker/pidfile",
+ "hosts": ["unix://$RUN/docker.sock"], "features": {"containerd-snapshotter": true},
+ "insecure-registries": ["127.0.0.1:$PORT_REGISTRY", "127.0.0.1:$PORT_PLAIN", "127.0.0.1:$PORT_AUTH"]}
+CONFIG
+  if ! is_alive "$RUN/pid/dockerd"; then
+    cat /proc/sys/net/ipv4/ip_forward >"$RUN/docker/ip_forward"
+    rm -f "$RUN/docker/pidfile"
+  fi
+  serve dockerd env PATH="$programs:$PATH" dockerd --config-file "$RUN/docker/daemon.json"
+  wait_until 60 dockerd curl --silent --fail --unix-socket "$RUN/docker.sock" http://docker/_ping
+  put_env DOCKER "unix://$RUN/docker.sock"
+}

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# up.sh [demo|test|bench]    installs, builds and starts what the tests need, makes the images, and writes the
+#                            addresses of everything to the file `env` in the run folder, whose path it prints.
+#
+#   demo    BuildKit 0.32 (unless a daemon already answers), a registry, one bullseye image and its report
+#   test    also BuildKit 0.12, dockerd, two more registries, arm64 and bookworm images, Trivy (the default)
+#   bench   also copa, the peer in benchmarks, and larger images for both platforms
+#
+# May be run again at any time: what is there is kept. down.sh takes everything away again. Needs root and Debian.
+# RESEAL_RUN is the run folder, RESEAL_TOOLS_CACHE the folder of built tools and root file systems.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=lib.sh
+source "$here/lib.sh"
+# shellcheck source=servers.sh
+source "$here/servers.sh"
+# shellcheck source=images/fleet.sh
+source "$here/images/fleet.sh"
+
+level=${1:-test}
+case $level in demo | test | bench) ;; *) die "usage: up.sh [demo|test|bench]" ;; esac
+[[ $EUID == 0 ]] || die "up.sh must run as root: it starts buildkitd and makes root file systems"
+RUN=${RESEAL_RUN:-$(default_run)}
+mkdir -p "$RUN"/{bin,log,pid,layouts,reports}
+exec 8>"$RUN/.lock"
+flock 8
+
+at_least() { [[ $1 == demo || $level == bench || ($1 == test && $level == test) ]]; }
+
+# Debian packages, only those that are missing.
+wanted=(python3 ca-certificates curl mmdebstrap runc)
+! at_least test || wanted+=(arch-test docker-registry iptables iproute2 qemu-user-static shellcheck skopeo zstd)
+install_packages "${wanted[@]}"
+
+# The tools are built while the first root file system is made: the one waits for the processor, the other for the network.
+tools=(registry)
+[[ -n ${BUILDKIT:=$(reachable_buildkit)} && $level == demo ]] || tools+=(buildkit-0.32)
+! at_least test || tools+=(crane buildkit-0.12 trivy)
+! at_least bench || tools+=(copa)
+"$here/tools/build.sh" "${tools[@]}" >"$RUN/tools.new" &
+building=$!
+rootfs bullseye amd64 minbase >/dev/null
+wait "$building" || die "a tool could not be built"
+mv "$RUN/tools.new" "$RUN/tools"
+link_tools
+
+choose_ports
+: >"$RUN/env.new"
+put_env RUN "$RUN"
+put_env TOOLS "$RUN/bin"
+start_registry
+if [[ -x $RUN/bin/buildkitd ]]; then
+  start_buildkitd new "$RUN/bin"
+else
+  put_env BUILDKIT_NEW "$BUILDKIT"
+fi
+if at_least test; then
+  register_arm64
+  start_plain_registry
+  start_auth_registry
+  start_buildkitd old "$(tool_folder buildkit-0.12)"
+  start_dockerd
+fi
+
+demo_images
+! at_least test || test_images
+! at_least bench || bench_images
+mv "$RUN/env.new" "$RUN/env"
+say "ready; the addresses are in $RUN/env"
+echo "$RUN/env"
