@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Ids that BuildKit defines but never announces; asking for them would refuse every daemon.
+/// Ids that `BuildKit` defines but never announces; asking for them would refuse every daemon.
 const NEVER_ANNOUNCED: [&str; 2] = [
     "exec.meta.removemountstubs.recursive",
     "file.copy.modestring",

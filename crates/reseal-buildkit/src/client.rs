@@ -15,7 +15,7 @@ use crate::session::Authority;
 use crate::solve::{BuildOptions, Output, build};
 use crate::{BuildError, Capabilities, status};
 
-/// BuildKit's own limit for one message, in bytes.
+/// `BuildKit`'s own limit for one message, in bytes.
 pub(crate) const MESSAGE_LIMIT: usize = 16 << 20;
 
 /// The daemon's control service.
@@ -23,7 +23,7 @@ pub(crate) type Control = ControlClient<Channel>;
 /// The daemon's gateway service.
 pub(crate) type Bridge = LlbBridgeClient<Channel>;
 
-/// A connected BuildKit daemon.
+/// A connected `BuildKit` daemon.
 #[derive(Debug, Clone)]
 pub struct Client {
     channel: Channel,

@@ -62,7 +62,7 @@ impl Gateway {
             match bridge.ping(request).await {
                 Ok(pong) => break pong.into_inner(),
                 Err(error) if attempt < REGISTER_ATTEMPTS && is_unregistered(&error) => {
-                    attempt += 1
+                    attempt += 1;
                 }
                 Err(error) => return Err(status::classify(&error)),
             }

@@ -15,13 +15,17 @@ mod solve;
 mod status;
 
 pub mod connect;
+pub mod private_daemon;
+pub mod discover;
 
 pub use capabilities::{Capabilities, CapabilityError};
 pub use client::{Client, Worker};
 pub use connect::*;
+pub use discover::*;
 pub use error::BuildError;
 pub use export::{ExportSink, Exported, ExportedLayer, ExportedManifest};
 pub use gateway::{DirEntry, Gateway, Ref, Stat};
+pub use private_daemon::*;
 pub use progress::SolveEvent;
 pub use session::{AuthProvider, ContentSource, Credentials, Secret, Token, TokenRequest};
 pub use solve::{BuildOptions, Output, build};

@@ -120,16 +120,19 @@ impl VertexLogs {
                 let changed = self.inner.changed.notified();
                 tokio::pin!(changed);
                 changed.as_mut().enable();
-                let state = self.state();
-                if state.over || state.ended.contains(vertex) {
+                if self.has_ended(vertex) {
                     return;
                 }
-                drop(state);
                 changed.await;
             }
         };
         // Without the report there is less output to show, and nothing else is lost.
         let _ = tokio::time::timeout(limit, ended).await;
+    }
+
+    fn has_ended(&self, vertex: &str) -> bool {
+        let state = self.state();
+        state.over || state.ended.contains(vertex)
     }
 
     fn absorb(&self, response: &StatusResponse) {

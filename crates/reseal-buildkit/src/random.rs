@@ -11,7 +11,7 @@ pub(crate) fn bytes() -> std::io::Result<[u8; 32]> {
     Ok(out)
 }
 
-/// Returns an identifier of 25 lower-case letters and digits, the shape that BuildKit's own clients use.
+/// Returns an identifier of 25 lower-case letters and digits, the shape that `BuildKit`'s own clients use.
 pub(crate) fn identifier() -> std::io::Result<String> {
     const ALPHABET: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
     Ok(bytes()?

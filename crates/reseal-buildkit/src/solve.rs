@@ -321,7 +321,7 @@ fn success(output: Output) -> ReturnRequest {
     for (id, platform, result, config) in output.platforms {
         platforms.push(serde_json::json!({ "ID": id, "Platform": platform_json(&platform) }));
         if let Some(config) = config {
-            metadata.insert(format!("containerimage.config/{id}"), config.into());
+            metadata.insert(format!("containerimage.config/{id}"), config);
         }
         refs.insert(
             id,
@@ -332,7 +332,7 @@ fn success(output: Output) -> ReturnRequest {
         );
     }
     let mapping = serde_json::json!({ "Platforms": platforms }).to_string();
-    metadata.insert("refs.platforms".to_owned(), mapping.into_bytes().into());
+    metadata.insert("refs.platforms".to_owned(), mapping.into_bytes());
     let result = gateway::Result {
         result: Some(Answer::Refs(RefMap { refs })),
         metadata,

@@ -1,4 +1,4 @@
-//! Reads gRPC statuses: which of them come from the transport, and what BuildKit's typed details say.
+//! Reads gRPC statuses: which of them come from the transport, and what `BuildKit`'s typed details say.
 
 use std::error::Error as StdError;
 
@@ -59,7 +59,7 @@ pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
     line
 }
 
-/// What BuildKit attaches to an error. Each detail is JSON in a protobuf `Any`, its type ending in `+json`.
+/// What `BuildKit` attaches to an error. Each detail is JSON in a protobuf `Any`, its type ending in `+json`.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Details {
     exit_code: Option<i32>,
@@ -135,8 +135,11 @@ fn shorten(text: &str, limit: usize) -> String {
     if text.len() <= limit {
         return text.to_owned();
     }
-    let head = text.floor_char_boundary(limit / 2);
-    let tail = text.ceil_char_boundary(text.len() - limit / 2);
+    let border = |at: &usize| text.is_char_boundary(*at);
+    let head = (0..=limit / 2).rev().find(border).unwrap_or(0);
+    let tail = (text.len() - limit / 2..text.len())
+        .find(border)
+        .unwrap_or(text.len());
     format!("{} … {}", &text[..head], &text[tail..])
 }
 

@@ -1,4 +1,4 @@
-//! A BuildKit daemon in memory. It speaks the real protocol and is stricter than life: a session that does not answer
+//! A `BuildKit` daemon in memory. It speaks the real protocol and is stricter than life: a session that does not answer
 //! its health checks, a gateway call without its build, a second `Return`, data that does not have its digest, a graph
 //! that is not in order – each is refused.
 //!
@@ -65,7 +65,7 @@ pub struct Script {
     pub version: Option<String>,
     /// Capabilities by id; the value is the reason for those that are switched off.
     pub capabilities: BTreeMap<String, Option<String>>,
-    /// Behaves like BuildKit 0.12: ignores the list of exporters, and prefixes returned errors.
+    /// Behaves like `BuildKit` 0.12: ignores the list of exporters, and prefixes returned errors.
     pub old: bool,
     /// Stops checking the session's health, and everything else about it.
     pub silent: bool,
@@ -374,7 +374,7 @@ pub fn failed_vertex(digest: &str, output: &str) -> StatusResponse {
     }
 }
 
-/// The status of a failed process with BuildKit's typed details, and `padding` bytes of stack trace.
+/// The status of a failed process with `BuildKit`'s typed details, and `padding` bytes of stack trace.
 pub fn exec_failure(digest: &str, exit_code: u32, padding: usize) -> Status {
     use prost::Message;
     let message = format!(

@@ -25,7 +25,7 @@ impl Authority {
         self.key(host, salt, secret).public_key().as_ref().to_vec()
     }
 
-    /// Signs in NaCl's form: the 64 bytes of the signature, then the payload.
+    /// Signs in `NaCl`'s form: the 64 bytes of the signature, then the payload.
     pub(crate) fn sign(&self, host: &str, salt: &[u8], secret: bool, payload: &[u8]) -> Vec<u8> {
         let mut signed = self.key(host, salt, secret).sign(payload).as_ref().to_vec();
         signed.extend_from_slice(payload);

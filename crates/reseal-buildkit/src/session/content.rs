@@ -45,10 +45,10 @@ impl ContentService {
             .get(STORE_HEADER)
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
-        if id == EXPORT_STORE {
-            if let Some(sink) = &self.export {
-                return Ok(Store::Export(Arc::clone(sink)));
-            }
+        if id == EXPORT_STORE
+            && let Some(sink) = &self.export
+        {
+            return Ok(Store::Export(Arc::clone(sink)));
         }
         match (&self.source, id.strip_prefix("oci:")) {
             (Some((name, source)), Some(asked)) if name == asked => {

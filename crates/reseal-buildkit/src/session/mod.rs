@@ -49,7 +49,7 @@ const METHODS: [&str; 9] = [
 
 /// The pipe between the byte stream and our server; the size of one flow-control window.
 const PIPE: usize = 256 << 10;
-/// The size of the pieces that BuildKit's own clients send.
+/// The size of the pieces that `BuildKit`'s own clients send.
 const PIECE: usize = 32 << 10;
 /// Flow-control windows for the layers that come in; HTTP/2's 64 KiB would make them wait for round trips.
 const STREAM_WINDOW: u32 = 2 << 20;

@@ -104,7 +104,6 @@ impl Control for ControlService {
                 changed.as_mut().enable();
                 let update = lock(&build.progress).get(next).cloned();
                 if let Some(update) = update {
-                    drop(changed);
                     return Some((Ok(update), (build.clone(), next + 1)));
                 }
                 if *lock(&build.over) {
