@@ -1,0 +1,40 @@
+//! Any bytes are a layer or an error, and what is normalised can be scanned again.
+#![no_main]
+
+use std::io::Cursor;
+
+use libfuzzer_sys::fuzz_target;
+use reseal_oci::layer::{Classify, Keep, Wanted, decompress, normalise, read, scan};
+
+/// Keeps everything.
+struct All;
+
+impl Classify for All {
+    fn keep(&self, path: &str) -> Keep {
+        match path.len() % 3 {
+            0 => Keep::Package,
+            1 => Keep::Database,
+            _ => Keep::Script,
+        }
+    }
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let wanted = Wanted {
+        exact: vec!["var/lib/dpkg/status".to_owned()],
+        prefixes: vec!["etc/".to_owned()],
+        limit: 1 << 16,
+    };
+    if let Ok(tar) = decompress(bytes) {
+        let _ = read(tar, &wanted);
+    }
+    let mut tar = Cursor::new(bytes);
+    let Ok(found) = scan(&mut tar) else { return };
+    let mut out = Vec::new();
+    if normalise(&mut tar, &found, &All, 1_700_000_000, &mut out).is_ok() {
+        let mut plain = Vec::new();
+        let mut unpacked = decompress(out.as_slice()).expect("our own gzip");
+        std::io::copy(&mut unpacked, &mut plain).expect("our own gzip is whole");
+        scan(&mut Cursor::new(plain)).expect("our own tar can be read");
+    }
+});
