@@ -1,0 +1,199 @@
+//! Chooses scheme and HTTP client for a host.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::Url;
+
+use crate::error::StoreError;
+use crate::settings::RegistrySettings;
+use crate::tls::{self, HostFiles};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// One connection pool for each kind of trust, made when it is first needed: reading the system's roots takes a while.
+pub(crate) struct Clients {
+    plain_http: BTreeSet<String>,
+    ca_files: Vec<PathBuf>,
+    certificate_folders: Vec<PathBuf>,
+    user_agent: String,
+    pools: Mutex<BTreeMap<String, reqwest::Client>>,
+}
+
+impl Clients {
+    pub(crate) fn new(settings: &RegistrySettings) -> Self {
+        Self {
+            plain_http: settings.plain_http.clone(),
+            ca_files: settings.ca_files.clone(),
+            certificate_folders: settings.certificate_folders.clone(),
+            user_agent: settings.user_agent.clone(),
+            pools: Mutex::default(),
+        }
+    }
+
+    /// Returns the root address of a registry's API.
+    pub(crate) fn base(&self, registry: &str) -> Result<Url, StoreError> {
+        let host = if registry == "docker.io" {
+            "registry-1.docker.io"
+        } else {
+            registry
+        };
+        let scheme = if self.is_plain(host) { "http" } else { "https" };
+        Url::parse(&format!("{scheme}://{host}/")).map_err(|error| StoreError::Settings {
+            why: format!("`{registry}` is no host name: {error}"),
+        })
+    }
+
+    /// Tells whether a host may be spoken to without TLS.
+    pub(crate) fn is_plain(&self, host: &str) -> bool {
+        self.plain_http.contains(host)
+            || is_loopback(host) && HostFiles::find(&self.certificate_folders, host).is_empty()
+    }
+
+    /// Returns the client for an address.
+    pub(crate) fn for_url(&self, url: &Url) -> Result<reqwest::Client, StoreError> {
+        let host = authority(url);
+        let local = is_loopback(&host);
+        let secure = url.scheme() == "https";
+        let files = if secure {
+            HostFiles::find(&self.certificate_folders, &host)
+        } else {
+            HostFiles::default()
+        };
+        let key = match (secure, local, files.is_empty()) {
+            (false, false, _) => "http".to_owned(),
+            (false, true, _) => "http loopback".to_owned(),
+            (true, false, true) => "https".to_owned(),
+            (true, _, _) => format!("https {host}"),
+        };
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = pools.get(&key) {
+            return Ok(client.clone());
+        }
+        let ca_files: &[PathBuf] = if secure { &self.ca_files } else { &[] };
+        let mut builder = reqwest::Client::builder()
+            .use_preconfigured_tls(tls::configure(ca_files, &files, secure)?)
+            .user_agent(&self.user_agent)
+            .connect_timeout(CONNECT_TIMEOUT)
+            // Redirects are followed by our own code, which knows what must not go to another host.
+            .redirect(reqwest::redirect::Policy::none());
+        if local {
+            // A proxy has another loopback.
+            builder = builder.no_proxy();
+        }
+        let client = builder.build().map_err(|error| StoreError::Settings {
+            why: causes(&error),
+        })?;
+        pools.insert(key, client.clone());
+        Ok(client)
+    }
+}
+
+/// Host with the port if the address has one.
+pub(crate) fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port()
+        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// Tells whether `host[:port]` is this machine by its very name.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(rest),
+        None => host.split(':').next().unwrap_or(host),
+    };
+    name == "localhost"
+        || name.ends_with(".localhost")
+        || name
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+/// Makes a store error of a failed exchange, with advice where the cause is a known one.
+pub(crate) fn failure(registry: &str, error: reqwest::Error) -> StoreError {
+    let error = error.without_url();
+    let (mut advice, mut transient) = (None, !error.is_builder());
+    let mut link: Option<&(dyn Error + 'static)> = Some(&error);
+    while let Some(cause) = link {
+        // An I/O error hides the error that it wraps from the chain.
+        let wrapped = cause
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
+        let tls = cause
+            .downcast_ref::<rustls::Error>()
+            .or_else(|| wrapped.and_then(|inner| inner.downcast_ref::<rustls::Error>()));
+        match tls {
+            Some(rustls::Error::InvalidCertificate(_)) => {
+                transient = false;
+                advice = Some(format!(
+                    "give the authority that signed its certificate with `--registry-ca FILE`, or put it in /etc/docker/certs.d/{registry}/ca.crt"
+                ));
+            }
+            Some(rustls::Error::InvalidMessage(_)) => {
+                transient = false;
+                advice = Some(format!(
+                    "if {registry} speaks plain HTTP, say so with `--plain-http {registry}`"
+                ));
+            }
+            _ => {}
+        }
+        link = cause.source();
+    }
+    StoreError::Transport {
+        registry: registry.to_owned(),
+        why: causes(&error),
+        advice,
+        transient,
+    }
+}
+
+/// Joins the chain of causes, less what a cause repeats of the one before.
+fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut link = error.source();
+    while let Some(cause) = link {
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        link = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_and_named_hosts_are_spoken_to_without_tls() {
+        let certs = tempfile::tempdir().unwrap();
+        let folder = certs.path().join("localhost:5443");
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("ca.crt"), "x").unwrap();
+        let clients = Clients::new(&RegistrySettings {
+            plain_http: ["registry.test:5000".to_owned()].into(),
+            certificate_folders: vec![certs.path().to_owned()],
+            ..RegistrySettings::default()
+        });
+        for (registry, expected) in [
+            ("docker.io", "https://registry-1.docker.io/"),
+            ("registry.example", "https://registry.example/"),
+            ("registry.test", "https://registry.test/"),
+            ("registry.test:5000", "http://registry.test:5000/"),
+            ("localhost:5000", "http://localhost:5000/"),
+            ("localhost:5443", "https://localhost:5443/"),
+            ("127.0.0.1:5000", "http://127.0.0.1:5000/"),
+            ("127.9.9.9", "http://127.9.9.9/"),
+            ("[::1]:5000", "http://[::1]:5000/"),
+            ("127.0.0.1.example", "https://127.0.0.1.example/"),
+            ("localhost.example:443", "https://localhost.example/"),
+        ] {
+            assert_eq!(clients.base(registry).unwrap().as_str(), expected);
+        }
+    }
+}
