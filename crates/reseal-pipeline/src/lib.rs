@@ -1,1 +1,41 @@
-//! placeholder
+//! The order of the stages and the types between them.
+//!
+//! A reference is resolved once; reports are bound to platforms; facts and findings become a plan, the plan one graph a
+//! platform, all of them one solve a builder; the layer that comes back is cleaned and appended to the original
+//! manifest; the index is rebuilt around it, pushed by digest, read back, and only then does the tag move.
+//!
+//! Prints nothing, reads no environment, knows no flags.
+//!
+//! **Invariant:** until the last step nothing that a user can pull by name has changed.
+
+mod assign;
+mod created;
+mod daemon_auth;
+mod dry_run;
+mod error;
+mod event;
+mod facts;
+mod layout_source;
+mod nothing;
+mod outcome;
+mod patch;
+mod patch_layer;
+mod publish;
+mod read_back;
+mod reports;
+mod settings;
+mod solve;
+mod source;
+mod verify;
+
+pub use dry_run::{PLAN_SCHEMA, plan};
+pub use error::{Class, PipelineError};
+pub use event::{Event, Events, Stage};
+pub use outcome::{
+    LayerResult, Outcome, PackageResult, Pinned, PlanResult, PlatformResult, Preserved, RunResult, SCHEMA,
+};
+pub use patch::patch;
+pub use settings::{
+    Builder, Builders, CLEAN_UP, Input, NamedReport, PatchSettings, Proxy, Unreported,
+};
+pub use verify::{VerifySettings, verify};

@@ -1,0 +1,133 @@
+//! The result of a run, and its stable JSON form.
+
+use reseal_oci::{Digest, Platform};
+use reseal_plan::{Counts, FindingResult, PatchPlan};
+use serde::Serialize;
+
+/// The schema name that every result carries.
+pub const SCHEMA: &str = "reseal.dev/result/v1";
+
+/// What a run did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// At least one platform was patched, and the gate passed.
+    Patched,
+    /// There was nothing to patch.
+    Unchanged,
+    /// Patched and pushed by digest, but a gated finding remains; no tag moved.
+    Residual,
+    /// A gated finding has no fix; no tag moved.
+    NoFix,
+    /// `verify`: everything that was asked for is fixed.
+    Verified,
+}
+
+/// A reference and the digest that it means.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Pinned {
+    /// As a person writes it.
+    pub reference: String,
+    /// The digest of the index, or of the manifest where there is no index.
+    pub digest: Digest,
+}
+
+/// The result file. Keys are stable: readers may rely on them, new ones may come.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunResult {
+    /// Always [`SCHEMA`].
+    pub schema: &'static str,
+    /// What happened.
+    pub outcome: Outcome,
+    /// What was patched.
+    pub source: Pinned,
+    /// What came out; equal to the source when nothing changed.
+    pub patched: Pinned,
+    /// The tag that was moved.
+    pub tag: Option<String>,
+    /// One entry a platform that the run worked on.
+    pub platforms: Vec<PlatformResult>,
+    /// Platforms that were passed through as they are, each with the reason.
+    pub preserved: Vec<Preserved>,
+    /// Attestation manifests that no longer describe what they were made for, and were left out.
+    pub dropped_attestations: Vec<Digest>,
+    /// Sums over all platforms.
+    pub counts: Counts,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+}
+
+/// A platform that was not worked on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Preserved {
+    /// The platform.
+    pub platform: Platform,
+    /// Its digest, the same before and after.
+    pub digest: Digest,
+    /// Why.
+    pub reason: String,
+}
+
+/// The result of one platform.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlatformResult {
+    /// The platform.
+    pub platform: Platform,
+    /// The manifest that it was made from.
+    pub source_digest: Digest,
+    /// The manifest that came out; equal to `source_digest` when nothing changed.
+    pub digest: Digest,
+    /// The patch layer, if there is one.
+    pub layer: Option<LayerResult>,
+    /// Every package that changed.
+    pub packages: Vec<PackageResult>,
+    /// One verdict a finding.
+    pub findings: Vec<FindingResult>,
+    /// Packages on hold, which were left alone.
+    pub held: Vec<String>,
+    /// Paths that maintainer scripts wrote outside their packages' own files.
+    pub script_written: Vec<String>,
+    /// `buildkit`, or `none` when nothing ran.
+    pub engine: &'static str,
+    /// Whether the daemon ran it under an emulator.
+    pub emulated: bool,
+}
+
+/// A patch layer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LayerResult {
+    /// Digest of the compressed blob.
+    pub digest: Digest,
+    /// Digest of the tar inside.
+    pub diff_id: Digest,
+    /// Compressed size in bytes.
+    pub size: u64,
+}
+
+/// A package that changed. `from` is absent for a new one, `to` for one that is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PackageResult {
+    /// Binary package name.
+    pub name: String,
+    /// Its architecture.
+    pub architecture: String,
+    /// Version before.
+    pub from: Option<String>,
+    /// Version after.
+    pub to: Option<String>,
+}
+
+/// The dry run.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlanResult {
+    /// `reseal.dev/plan/v1`
+    pub schema: &'static str,
+    /// What would be patched.
+    pub source: Pinned,
+    /// The plan of every platform.
+    pub plan: PatchPlan,
+    /// Platforms that would be passed through.
+    pub preserved: Vec<Preserved>,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+}

@@ -1,0 +1,574 @@
+//! The main job: resolve, read, plan, solve, take only the patch, assemble, push, verify, and move the tag last.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use futures_util::future::try_join_all;
+use reseal_oci::{
+    AppendMeta, Digest, ImageManifest, Location, Platform, RawManifest, annotation, append, assemble,
+};
+use reseal_pkg::dpkg::Database;
+use reseal_plan::{FindingResult, Gate, count, gate, verdicts};
+use reseal_registry::{Registries, Store, Target};
+
+use crate::{
+    assign::{Offer, Place, assign},
+    created,
+    error::{Class, PipelineError},
+    event::{Event, Events, Stage},
+    facts,
+    nothing::findings_without_image,
+    outcome::{LayerResult, Outcome, PackageResult, Pinned, PlatformResult, Preserved, RunResult, SCHEMA},
+    patch_layer::{self, Finished},
+    publish::{Pushable, Route, copy_root, publish},
+    read_back,
+    reports::{Basis, bases},
+    settings::{Builder, Builders, PatchSettings},
+    solve::{Job, Solved, solve},
+    source::{Patched, Source, open, resolve, store_error},
+};
+
+/// Patches an image. Until the last step nothing that a user can pull by name has changed.
+///
+/// # Errors
+/// Every [`PipelineError`]; [`PipelineError::Gate`] carries the result of a run whose image was pushed by digest but
+/// did not pass.
+pub async fn patch(
+    settings: &PatchSettings,
+    registries: &Registries,
+    builders: &dyn Builders,
+    events: &Events,
+) -> Result<RunResult, PipelineError> {
+    let source = resolve(&settings.input, Patched::Base, registries, events).await?;
+    let destination = Destination::new(settings, &source, registries)?;
+    let (bases, mut warnings) = bases(&settings.input, &source)?;
+    for warning in &warnings {
+        events.send(Event::Warned(warning.clone()));
+    }
+    let mut run = Run {
+        settings,
+        source: &source,
+        destination: &destination,
+        events,
+        preserved: source.preserved.clone(),
+        platforms: BTreeMap::new(),
+        pushables: BTreeMap::new(),
+        layers: BTreeMap::new(),
+    };
+    let jobs = run.jobs(&bases).await?;
+    if !jobs.is_empty() {
+        let folder = tempfile::Builder::new().prefix("reseal-").tempdir_in(&settings.temp_dir).map_err(|source| {
+            PipelineError::Io { action: format!("create a folder in `{}`", settings.temp_dir.display()), source }
+        })?;
+        let solved = run.solve(&jobs, registries, builders, folder.path(), &mut warnings).await?;
+        run.finish(solved, folder.path()).await?;
+        run.publish_and_verify(&mut warnings).await
+    } else {
+        run.unchanged(warnings).await
+    }
+}
+
+/// Where the result goes.
+struct Destination {
+    store: Arc<dyn Store>,
+    /// Whether it is the source's own repository or layout.
+    same: bool,
+    /// As the result names it, without tag or digest.
+    name: String,
+    tag: Option<reseal_oci::Tag>,
+}
+
+impl Destination {
+    fn new(settings: &PatchSettings, source: &Source, registries: &Registries) -> Result<Self, PipelineError> {
+        let place = |location: &Location| match location {
+            Location::Registry(reference) => reference.repository.to_string(),
+            Location::Layout { path, .. } => format!("oci:{}", path.display()),
+        };
+        let to = settings.to.as_ref().unwrap_or(&settings.input.source);
+        let same = place(to) == place(&settings.input.source);
+        let named = match &settings.to {
+            Some(Location::Registry(reference)) => reference.tag.clone(),
+            Some(Location::Layout { tag, .. }) => tag.clone(),
+            None => None,
+        };
+        // An image that a layout's index does not list cannot be found in it: it always gets a name.
+        let in_layout = matches!(to, Location::Layout { .. });
+        let fallback = || in_layout.then(|| "patched".parse().expect("`patched` is a tag"));
+        let explicit = settings.to.is_some() && !same;
+        let named = if explicit || in_layout { named } else { None };
+        let tag = settings.tag.clone().or(named).or_else(fallback);
+        if same && tag.is_some() && tag == source.tag {
+            return Err(PipelineError::Usage {
+                message: format!("`{}` is the tag of the source, which is never moved", source.name),
+                hint: Some("Choose another tag with `-t`, such as `-t '{{tag}}-patched'`".into()),
+            });
+        }
+        let store = if same { source.store.clone() } else { open(to, registries, true)?.0 };
+        Ok(Self { store, same, name: place(to), tag })
+    }
+
+    fn pinned(&self, digest: &Digest) -> Pinned {
+        let name = &self.name;
+        Pinned {
+            reference: self.tag.as_ref().map_or_else(|| name.clone(), |tag| format!("{name}:{tag}")),
+            digest: digest.clone(),
+        }
+    }
+}
+
+struct Run<'a> {
+    settings: &'a PatchSettings,
+    source: &'a Source,
+    destination: &'a Destination,
+    events: &'a Events,
+    preserved: Vec<Preserved>,
+    /// Results by position among the source's platforms.
+    platforms: BTreeMap<usize, PlatformResult>,
+    /// What is pushed, by the digest of the base manifest.
+    pushables: BTreeMap<Digest, Pushable>,
+    /// What verification needs, by position.
+    layers: BTreeMap<usize, (Solved, Finished)>,
+}
+
+impl Run<'_> {
+    /// Sorts platforms into those that a builder has to work on and those that are done without one.
+    async fn jobs(&mut self, bases: &[Basis]) -> Result<Vec<Job>, PipelineError> {
+        let mut jobs = Vec::new();
+        for (place, (platform, basis)) in self.source.platforms.iter().zip(bases).enumerate() {
+            let report = match basis {
+                Basis::Preserve => {
+                    self.preserve(place, "no report speaks of it");
+                    continue;
+                }
+                Basis::Report(report) => Some(report),
+                Basis::All => None,
+            };
+            // A report in which nothing is to patch needs no builder, unless an earlier patch has to be made again.
+            if platform.previous.is_none()
+                && let Some(findings) =
+                    report.and_then(|report| findings_without_image(report, &self.settings.input.policy))
+            {
+                self.platforms.insert(place, self.unchanged_platform(place, findings, Vec::new()));
+                continue;
+            }
+            let previous = match &platform.previous {
+                Some(image) => {
+                    let name = platform.platform.to_string();
+                    let store = self.source.store.as_ref();
+                    Some(facts::from_layers(store, &image.manifest, &name, true).await?.database)
+                }
+                None => None,
+            };
+            jobs.push(Job { place, platform: platform.clone(), basis: basis.clone(), previous });
+        }
+        Ok(jobs)
+    }
+
+    async fn solve(
+        &mut self,
+        jobs: &[Job],
+        registries: &Registries,
+        builders: &dyn Builders,
+        folder: &std::path::Path,
+        warnings: &mut Vec<String>,
+    ) -> Result<Vec<(Solved, bool)>, PipelineError> {
+        self.events.send(Event::Started(Stage::Connect, None));
+        let builders = builders.connect().await?;
+        let places = self.assign(jobs, &builders).await?;
+        self.events.send(Event::Finished(Stage::Connect, None));
+        for (job, place) in jobs.iter().zip(&places) {
+            if place.emulated {
+                let warning = format!(
+                    "{} runs under an emulator, several times slower than on a machine of its own (`--addr {}=ADDRESS` names one)",
+                    job.platform.platform, job.platform.platform
+                );
+                self.events.send(Event::Warned(warning.clone()));
+                warnings.push(warning);
+            }
+        }
+        self.events.send(Event::Started(Stage::Solve, None));
+        let runs = builders.iter().enumerate().map(|(index, builder)| {
+            let mine: Vec<Job> = jobs
+                .iter()
+                .zip(&places)
+                .filter(|(_, place)| place.builder == index)
+                .map(|(job, _)| job.clone())
+                .collect();
+            let folder = folder.join(format!("builder-{index}"));
+            let (source, settings, events) = (self.source, self.settings, self.events);
+            async move {
+                if mine.is_empty() {
+                    return Ok((Vec::new(), Vec::new()));
+                }
+                std::fs::create_dir_all(&folder).map_err(|source| PipelineError::Io {
+                    action: format!("create the folder `{}`", folder.display()),
+                    source,
+                })?;
+                solve(builder, &mine, source, settings, registries, &folder, events).await
+            }
+        });
+        let mut solved = Vec::new();
+        for (done, failed) in try_join_all(runs).await? {
+            solved.extend(done.into_iter().map(|done| {
+                let emulated = jobs.iter().zip(&places).any(|(job, at)| job.place == done.place && at.emulated);
+                (done, emulated)
+            }));
+            for (place, reason) in failed {
+                let platform = &self.source.platforms[place].platform;
+                let warning = format!("patching {platform} failed, its original is kept: {reason}");
+                self.events.send(Event::Warned(warning.clone()));
+                warnings.push(warning);
+                self.preserve(place, "patching failed");
+            }
+        }
+        self.events.send(Event::Finished(Stage::Solve, None));
+        Ok(solved)
+    }
+
+    async fn assign(&self, jobs: &[Job], builders: &[Builder]) -> Result<Vec<Place>, PipelineError> {
+        let offers = try_join_all(builders.iter().map(|builder| async move {
+            let workers = builder.client.workers().await.map_err(PipelineError::Build)?;
+            let platforms = workers
+                .first()
+                .map(|worker| worker.platforms.iter().filter_map(|text| text.parse().ok()).collect())
+                .unwrap_or_default();
+            let version = builder.client.info().await.map_err(PipelineError::Build)?;
+            Ok::<_, PipelineError>((Offer { only: builder.platform.clone(), platforms }, version))
+        }))
+        .await?;
+        let (offers, versions): (Vec<Offer>, Vec<Option<String>>) = offers.into_iter().unzip();
+        let places = jobs
+            .iter()
+            .map(|job| {
+                let platform = &job.platform.platform;
+                assign(platform, &offers).ok_or_else(|| PipelineError::Capability {
+                    message: format!("No builder can run {platform}"),
+                    hint: format!(
+                        "Install an emulator on the builder (qemu-user-static with binfmt_misc), or name a native node with `--addr {platform}=ADDRESS`"
+                    ),
+                })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        for (index, builder) in builders.iter().enumerate() {
+            let platforms = jobs
+                .iter()
+                .zip(&places)
+                .filter(|(_, place)| place.builder == index)
+                .map(|(job, place)| (job.platform.platform.clone(), place.emulated))
+                .collect();
+            self.events.send(Event::Builder {
+                address: builder.address.clone(),
+                why: builder.why.clone(),
+                version: versions[index].clone(),
+                platforms,
+            });
+        }
+        Ok(places)
+    }
+
+    /// Turns raw layers into patch layers and appends them to the original manifests.
+    async fn finish(&mut self, solved: Vec<(Solved, bool)>, folder: &std::path::Path) -> Result<(), PipelineError> {
+        let epoch = self.settings.epoch;
+        let finished = try_join_all(solved.into_iter().map(|(solved, emulated)| {
+            let platform = self.source.platforms[solved.place].platform.clone();
+            let blob = folder.join(format!("layer-{}.tar.gz", solved.place));
+            let events = self.events.clone();
+            async move {
+                events.send(Event::Started(Stage::Layer, Some(platform.clone())));
+                let done = tokio::task::spawn_blocking(move || {
+                    let name = platform.to_string();
+                    let finished = match &solved.raw {
+                        Some(raw) => {
+                            patch_layer::finish(raw, blob, &solved.before, &solved.aliases, epoch, &name)?
+                        }
+                        None => None,
+                    };
+                    if let Some(finished) = &finished {
+                        events.send(Event::Layer {
+                            platform: platform.clone(),
+                            size: finished.layer.size,
+                            packages: finished.changes.len(),
+                        });
+                    }
+                    events.send(Event::Finished(Stage::Layer, Some(platform)));
+                    Ok::<_, PipelineError>((solved, finished, emulated))
+                })
+                .await;
+                done.expect("cleaning a layer does not panic")
+            }
+        }))
+        .await?;
+        for (solved, finished, emulated) in finished {
+            match finished {
+                Some(finished) => self.add(solved, finished, emulated)?,
+                None => {
+                    let findings = verdicts(&solved.plan.findings, &solved.before, &self.settings.input.policy);
+                    let mut result = self.unchanged_platform(solved.place, findings, solved.plan.held.clone());
+                    result.emulated = emulated;
+                    self.platforms.insert(solved.place, result);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, solved: Solved, finished: Finished, emulated: bool) -> Result<(), PipelineError> {
+        let place = solved.place;
+        let platform = &self.source.platforms[place];
+        let name = platform.platform.to_string();
+        if self.settings.strict_layer && !finished.script_written.is_empty() {
+            return Err(PipelineError::StrictLayer { platform: name, paths: finished.script_written.join(", ") });
+        }
+        let base = &platform.manifest.raw.digest;
+        let created = match self.settings.epoch {
+            Some(epoch) => created::from_epoch(epoch),
+            None => created::at_least(platform.config.created.as_deref(), finished.epoch),
+        };
+        let mut annotations = self.annotations(base);
+        annotations.insert(annotation::PATCH_LAYER.to_owned(), finished.layer.digest.to_string());
+        let meta = AppendMeta {
+            created,
+            created_by: format!("{} upgraded {}", self.settings.generator, summary(&finished)),
+            comment: "reseal".to_owned(),
+            annotations,
+        };
+        let image = append(&platform.manifest, &platform.config, &finished.layer, &meta)?;
+        let result = PlatformResult {
+            platform: platform.platform.clone(),
+            source_digest: base.clone(),
+            digest: image.manifest.digest.clone(),
+            layer: Some(LayerResult {
+                digest: finished.layer.digest.clone(),
+                diff_id: finished.layer.diff_id.clone(),
+                size: finished.layer.size,
+            }),
+            packages: finished
+                .changes
+                .iter()
+                .map(|change| PackageResult {
+                    name: change.name.clone(),
+                    architecture: change.architecture.clone(),
+                    from: change.from.clone(),
+                    to: change.to.clone(),
+                })
+                .collect(),
+            findings: Vec::new(),
+            held: solved.plan.held.clone(),
+            script_written: finished.script_written.clone(),
+            engine: "buildkit",
+            emulated,
+        };
+        self.platforms.insert(place, result);
+        let blob = finished.blob.clone();
+        self.pushables.insert(base.clone(), Pushable { image, blob, base: platform.manifest.clone() });
+        self.layers.insert(place, (solved, finished));
+        Ok(())
+    }
+
+    fn annotations(&self, base: &Digest) -> BTreeMap<String, String> {
+        BTreeMap::from([
+            (annotation::BASE_NAME.to_owned(), self.source.name.clone()),
+            (annotation::BASE_DIGEST.to_owned(), base.to_string()),
+            (annotation::PATCH_BASE.to_owned(), base.to_string()),
+            (annotation::PATCH.to_owned(), format!("{{\"by\":\"{}\",\"engine\":\"buildkit\"}}", self.settings.generator)),
+        ])
+    }
+
+    async fn publish_and_verify(mut self, warnings: &mut Vec<String>) -> Result<RunResult, PipelineError> {
+        if self.pushables.is_empty() {
+            return self.unchanged(std::mem::take(warnings)).await;
+        }
+        let (root, dropped) = self.root()?;
+        self.events.send(Event::Started(Stage::Push, None));
+        let route =
+            Route { from: &self.source.store, to: &self.destination.store, same: self.destination.same };
+        publish(&route, &self.pushables, &root).await?;
+        self.events.send(Event::Finished(Stage::Push, None));
+
+        self.events.send(Event::Started(Stage::Verify, None));
+        self.verify(&root.digest).await?;
+        self.events.send(Event::Finished(Stage::Verify, None));
+
+        let outcome = if self.pushables.is_empty() { Outcome::Unchanged } else { Outcome::Patched };
+        let mut result = self.result(outcome, &root.digest, std::mem::take(warnings));
+        result.dropped_attestations = dropped;
+        self.pass_gate(&mut result)?;
+        self.tag(&root, &mut result).await?;
+        Ok(result)
+    }
+
+    /// The rebuilt index, or the manifest where there is no index, and what it no longer lists.
+    fn root(&self) -> Result<(RawManifest, Vec<Digest>), PipelineError> {
+        let Some(index) = &self.source.index else {
+            let only = self.pushables.values().next().expect("the caller checked that there is one");
+            return Ok((only.image.manifest.clone(), Vec::new()));
+        };
+        let replacements =
+            self.pushables.iter().map(|(base, new)| (base.clone(), new.image.descriptor.clone())).collect();
+        let assembled = assemble(index, &replacements, &self.annotations(&index.raw.digest))?;
+        Ok((assembled.index, assembled.dropped.into_iter().map(|descriptor| descriptor.digest).collect()))
+    }
+
+    async fn verify(&mut self, root: &Digest) -> Result<(), PipelineError> {
+        let store = self.destination.store.as_ref();
+        let raw = read_back::manifest(store, root).await?;
+        let databases = try_join_all(self.layers.iter().map(|(place, (_, finished))| {
+            let result = &self.platforms[place];
+            let (raw, platform) = (&raw, result.platform.to_string());
+            let digest = &result.digest;
+            async move {
+                let after = read_back::database(store, raw, digest, &finished.layer, &platform).await?;
+                Ok::<(usize, Database), PipelineError>((*place, after))
+            }
+        }))
+        .await?;
+        for (place, after) in databases {
+            let (solved, finished) = &self.layers[&place];
+            if after.packages != finished.after.packages {
+                return Err(PipelineError::Verification(format!(
+                    "the package database of {} in the registry is not the one that was made",
+                    solved.plan.platform
+                )));
+            }
+            let findings = verdicts(&solved.plan.findings, &after, &self.settings.input.policy);
+            self.platforms.get_mut(&place).expect("each layer has a result").findings = findings;
+        }
+        Ok(())
+    }
+
+    async fn unchanged(self, warnings: Vec<String>) -> Result<RunResult, PipelineError> {
+        let digest = self.source.pinned.digest.clone();
+        let mut result = self.result(Outcome::Unchanged, &digest, warnings);
+        result.patched = self.source.as_pinned();
+        self.pass_gate(&mut result)?;
+        if self.settings.tag_unchanged && self.destination.tag.is_some() {
+            let route =
+                Route { from: &self.source.store, to: &self.destination.store, same: self.destination.same };
+            copy_root(&route, &self.source.pinned).await?;
+            result.patched = self.destination.pinned(&digest);
+            self.tag(&self.source.pinned, &mut result).await?;
+        }
+        Ok(result)
+    }
+
+    fn result(&self, outcome: Outcome, digest: &Digest, warnings: Vec<String>) -> RunResult {
+        let platforms: Vec<PlatformResult> = self.platforms.values().cloned().collect();
+        let counts = count(platforms.iter().flat_map(|platform| &platform.findings));
+        RunResult {
+            schema: SCHEMA,
+            outcome,
+            source: self.source.as_pinned(),
+            patched: self.destination.pinned(digest),
+            tag: None,
+            platforms,
+            preserved: self.preserved.clone(),
+            dropped_attestations: Vec::new(),
+            counts,
+            warnings,
+        }
+    }
+
+    fn pass_gate(&self, result: &mut RunResult) -> Result<(), PipelineError> {
+        pass_gate(result)
+    }
+
+    /// The last step. The source's tag must still mean what was patched.
+    async fn tag(&self, root: &RawManifest, result: &mut RunResult) -> Result<(), PipelineError> {
+        let Some(tag) = &self.destination.tag else { return Ok(()) };
+        self.events.send(Event::Started(Stage::Tag, None));
+        if let Some(source) = &self.source.tag {
+            let now = self
+                .source
+                .store
+                .resolve(&Target::Tag(source.clone()))
+                .await
+                .map_err(store_error(format!("check that `{}` has not moved", self.source.name)))?;
+            if now.as_ref().is_none_or(|now| now.digest != self.source.pinned.digest) {
+                return Err(PipelineError::TagMoved {
+                    reference: self.source.name.clone(),
+                    from: self.source.pinned.digest.clone(),
+                    to: now.map_or_else(|| "nothing".to_owned(), |now| now.digest.to_string()),
+                });
+            }
+        }
+        self.destination
+            .store
+            .put_manifest(root, &Target::Tag(tag.clone()))
+            .await
+            .map_err(store_error(format!("tag {} as `{tag}`", root.digest)))?;
+        result.tag = Some(tag.to_string());
+        self.events.send(Event::Finished(Stage::Tag, None));
+        Ok(())
+    }
+
+    fn preserve(&mut self, place: usize, reason: &str) {
+        let platform = &self.source.platforms[place];
+        self.preserved.push(Preserved {
+            platform: platform.platform.clone(),
+            digest: platform.manifest.raw.digest.clone(),
+            reason: reason.to_owned(),
+        });
+    }
+
+    fn unchanged_platform(&self, place: usize, findings: Vec<FindingResult>, held: Vec<String>) -> PlatformResult {
+        let platform = &self.source.platforms[place];
+        let digest = match &platform.previous {
+            Some(previous) => &previous.manifest,
+            None => &platform.manifest,
+        };
+        unchanged_result(&platform.platform, digest, findings, held)
+    }
+}
+
+/// The result of a platform on which nothing changed.
+pub(crate) fn unchanged_result(
+    platform: &Platform,
+    manifest: &ImageManifest,
+    findings: Vec<FindingResult>,
+    held: Vec<String>,
+) -> PlatformResult {
+    PlatformResult {
+        platform: platform.clone(),
+        source_digest: manifest.raw.digest.clone(),
+        digest: manifest.raw.digest.clone(),
+        layer: None,
+        packages: Vec::new(),
+        findings,
+        held,
+        script_written: Vec::new(),
+        engine: "none",
+        emulated: false,
+    }
+}
+
+/// Shuts the gate when a planned or gated finding remains: the result then travels in the error.
+pub(crate) fn pass_gate(result: &mut RunResult) -> Result<(), PipelineError> {
+    let (class, outcome, message) = match gate(result.platforms.iter().flat_map(|platform| &platform.findings)) {
+        Gate::Open => return Ok(()),
+        Gate::Residual(number) => {
+            (Class::Residual, Outcome::Residual, format!("{number} findings remain that should be fixed"))
+        }
+        Gate::NoFix(number) => {
+            (Class::NoFix, Outcome::NoFix, format!("{number} findings at or above the gate have no fix"))
+        }
+    };
+    result.outcome = outcome;
+    Err(PipelineError::Gate { message, class, result: Box::new(result.clone()) })
+}
+
+/// The changed packages for the history: sources with their versions, at most a line's worth.
+fn summary(finished: &Finished) -> String {
+    const MOST: usize = 12;
+    let sources: BTreeSet<String> = finished
+        .changes
+        .iter()
+        .filter_map(|change| Some(format!("{} {}", change.source_name, change.source_to.as_ref()?)))
+        .collect();
+    let mut text = sources.iter().take(MOST).cloned().collect::<Vec<_>>().join(", ");
+    if sources.len() > MOST {
+        text.push_str(&format!(" and {} more", sources.len() - MOST));
+    }
+    text
+}

@@ -1,0 +1,118 @@
+//! What was decided before a run: values only, no flags, no environment.
+
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+
+use async_trait::async_trait;
+use reseal_buildkit::Client;
+use reseal_oci::{Location, Platform, Tag};
+use reseal_plan::Policy;
+
+use crate::error::PipelineError;
+
+/// A report as read, with the name that messages use.
+#[derive(Debug, Clone)]
+pub struct NamedReport {
+    /// File name, or `standard input`.
+    pub name: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// What happens to a platform that no report speaks of, when reports were given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unreported {
+    /// Refuse the run: a platform without a report is never taken for clean.
+    #[default]
+    Fail,
+    /// Upgrade everything on it.
+    PatchAll,
+    /// Keep it as it is and say so.
+    Preserve,
+}
+
+/// How image and reports are read; shared by `patch`, `plan` and `verify`.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// The image.
+    pub source: Location,
+    /// Scanner reports; none means "everything that the distribution has newer".
+    pub reports: Vec<NamedReport>,
+    /// Only these platforms; all Linux platforms when `None`.
+    pub platforms: Option<Vec<Platform>>,
+    /// See [`Unreported`].
+    pub unreported: Unreported,
+    /// Take a report even if it was made for another image.
+    pub allow_report_mismatch: bool,
+    /// Which findings count.
+    pub policy: Policy,
+}
+
+/// Settings of `patch`.
+#[derive(Debug, Clone)]
+pub struct PatchSettings {
+    /// Image and reports.
+    pub input: Input,
+    /// Where the result goes; the source's own repository or layout when `None`.
+    pub to: Option<Location>,
+    /// The tag that moves last; `{{tag}}` templates are already filled in.
+    pub tag: Option<Tag>,
+    /// Point the tag at the source digest when there was nothing to do.
+    pub tag_unchanged: bool,
+    /// Keep the original of these platforms when patching them fails.
+    pub allow_platform_failure: BTreeSet<Platform>,
+    /// Files that maintainer scripts wrote elsewhere are an error.
+    pub strict_layer: bool,
+    /// `SOURCE_DATE_EPOCH`, seconds since 1970.
+    pub epoch: Option<i64>,
+    /// Part of the cache key of the package manager's step: a new value runs it again.
+    pub freshness: String,
+    /// Proxies for the package manager's step: neither cache key nor image see them.
+    pub proxy: Option<Proxy>,
+    /// Folder for layer files; removed at the end of the run.
+    pub temp_dir: PathBuf,
+    /// Name and version of this program, for history and annotations.
+    pub generator: String,
+}
+
+/// Proxy variables, passed to the package manager as they are.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Proxy {
+    /// `http_proxy`
+    pub http: String,
+    /// `https_proxy`
+    pub https: String,
+    /// `no_proxy`
+    pub no_proxy: String,
+    /// `all_proxy`
+    pub all: String,
+}
+
+impl std::fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Proxy(****)") // proxy URLs carry passwords
+    }
+}
+
+/// A builder that answers.
+pub struct Builder {
+    /// Its address as shown to the user.
+    pub address: String,
+    /// Why it was chosen.
+    pub why: String,
+    /// Only for this platform (`--addr linux/arm64=…`).
+    pub platform: Option<Platform>,
+    /// The connected client.
+    pub client: Client,
+}
+
+/// Finds builders when the run needs them, which a run with nothing to do does not.
+#[async_trait]
+pub trait Builders: Send + Sync {
+    /// Connects to every builder that the user named, or finds one.
+    async fn connect(&self) -> Result<Vec<Builder>, PipelineError>;
+    /// Ends what `connect` started, such as a private daemon.
+    async fn close(&self);
+}
+
+/// The longest that cleaning up may take once a run was cancelled.
+pub const CLEAN_UP: Duration = Duration::from_secs(10);

@@ -1,0 +1,166 @@
+//! `verify`: is each finding of the report gone, by the package databases in the layers?
+
+use std::collections::BTreeSet;
+
+use futures_util::future::try_join_all;
+use reseal_pkg::OsRelease;
+use reseal_plan::{FindingResult, Verdict, count, plan_platform, verdicts};
+use reseal_registry::Registries;
+use reseal_report::Report;
+
+use crate::{
+    error::{Class, PipelineError},
+    event::{Event, Events, Stage},
+    facts,
+    outcome::{Outcome, PlatformResult, Preserved, RunResult, SCHEMA},
+    patch::{pass_gate, unchanged_result},
+    reports::{self, Basis, bases},
+    settings::{Input, NamedReport, Unreported},
+    source::{Patched, Source, SourcePlatform, resolve},
+};
+
+/// Settings of `verify`.
+#[derive(Debug, Clone)]
+pub struct VerifySettings {
+    /// The patched image, and the reports that it was patched by.
+    pub input: Input,
+    /// Reports of a scan after the patch: they must agree.
+    pub rescan_reports: Vec<NamedReport>,
+}
+
+/// Verifies an image from its own layers: the top one with a package database decides.
+///
+/// # Errors
+/// [`PipelineError::Gate`] with the result when a finding remains, comes back or is new; those of reading image and
+/// reports.
+pub async fn verify(
+    settings: &VerifySettings,
+    registries: &Registries,
+    events: &Events,
+) -> Result<RunResult, PipelineError> {
+    if settings.input.reports.is_empty() {
+        return Err(PipelineError::Usage {
+            message: "verify needs the report that the image was patched by".into(),
+            hint: Some("Give it with `-r`".into()),
+        });
+    }
+    let source = resolve(&settings.input, Patched::Itself, registries, events).await?;
+    let (bases, warnings) = bases(&settings.input, &source)?;
+    events.send(Event::Started(Stage::Verify, None));
+    let mut result = RunResult {
+        schema: SCHEMA,
+        outcome: Outcome::Verified,
+        source: source.as_pinned(),
+        patched: source.as_pinned(),
+        tag: None,
+        platforms: Vec::new(),
+        preserved: source.preserved.clone(),
+        dropped_attestations: Vec::new(),
+        counts: reseal_plan::Counts::default(),
+        warnings,
+    };
+    let mut verified = Vec::new();
+    for (platform, basis) in source.platforms.iter().zip(&bases) {
+        match basis {
+            Basis::Report(report) => verified.push((platform, report)),
+            Basis::All | Basis::Preserve => result.preserved.push(Preserved {
+                platform: platform.platform.clone(),
+                digest: platform.manifest.raw.digest.clone(),
+                reason: "no report speaks of it: not verified".to_owned(),
+            }),
+        }
+    }
+    result.platforms = try_join_all(
+        verified.into_iter().map(|(platform, report)| verify_platform(&source, platform, report, &settings.input)),
+    )
+    .await?;
+    result.counts = count(result.platforms.iter().flat_map(|platform| &platform.findings));
+    agree(settings, &source, &mut result)?;
+    pass_gate(&mut result)?;
+    events.send(Event::Finished(Stage::Verify, None));
+    Ok(result)
+}
+
+async fn verify_platform(
+    source: &Source,
+    platform: &SourcePlatform,
+    report: &Report,
+    input: &Input,
+) -> Result<PlatformResult, PipelineError> {
+    let name = platform.platform.to_string();
+    let found = facts::from_layers(source.store.as_ref(), &platform.manifest, &name, true).await?;
+    let facts = reseal_plan::Facts {
+        platform: platform.platform.clone(),
+        source_digest: platform.manifest.raw.digest.clone(),
+        // The report is bound to the image by its layers; its family stands in where os-release lies further down.
+        os: found.os.unwrap_or_else(|| OsRelease {
+            id: report.family.clone().unwrap_or_else(|| "debian".to_owned()),
+            version_id: report.os_version.clone(),
+            id_like: Vec::new(),
+            version_codename: None,
+            pretty_name: None,
+        }),
+        database: found.database,
+        previous: None,
+    };
+    let plan = plan_platform(&facts, Some(report), &input.policy)
+        .map_err(|source| PipelineError::Plan { platform: name, source })?;
+    let findings = verdicts(&plan.findings, &facts.database, &input.policy);
+    Ok(unchanged_result(&platform.platform, &platform.manifest, findings, plan.held))
+}
+
+/// A scan after the patch must find none of what counts as fixed, and nothing new at or above the gate.
+fn agree(settings: &VerifySettings, source: &Source, result: &mut RunResult) -> Result<(), PipelineError> {
+    if settings.rescan_reports.is_empty() {
+        return Ok(());
+    }
+    let rescans = Input {
+        reports: settings.rescan_reports.clone(),
+        unreported: Unreported::Fail,
+        allow_report_mismatch: false,
+        ..settings.input.clone()
+    };
+    let (bases, warnings) = reports::bases(&rescans, source)?;
+    result.warnings.extend(warnings);
+    let (mut again, mut new_at_gate) = (Vec::new(), Vec::new());
+    for (platform, basis) in source.platforms.iter().zip(&bases) {
+        let Basis::Report(rescan) = basis else { continue };
+        if rescan.packages.is_empty() && rescan.findings.is_empty() {
+            return Err(PipelineError::Mismatch {
+                message: format!("The scan after the patch lists no package of {}: it proves nothing", platform.platform),
+                hint: "Scan with `trivy image --format json --list-all-pkgs`".into(),
+            });
+        }
+        let Some(verified) = result.platforms.iter().find(|verified| verified.platform == platform.platform) else {
+            continue;
+        };
+        let key = |finding: &FindingResult| (finding.finding.id.clone(), finding.finding.package.clone());
+        let known: BTreeSet<_> = verified.findings.iter().map(key).collect();
+        let gone: BTreeSet<_> = verified
+            .findings
+            .iter()
+            .filter(|finding| matches!(finding.verdict, Verdict::Fixed | Verdict::Removed))
+            .map(key)
+            .collect();
+        for finding in &rescan.findings {
+            let key = (finding.id.clone(), finding.package.clone());
+            if gone.contains(&key) {
+                again.push(format!("{} in {}", key.0, key.1));
+            } else if !known.contains(&key) {
+                result.counts.new += 1;
+                if settings.input.policy.gates(finding.severity) {
+                    new_at_gate.push(format!("{} in {}", key.0, key.1));
+                }
+            }
+        }
+    }
+    let (class, message) = match (again.as_slice(), new_at_gate.as_slice()) {
+        ([], []) => return Ok(()),
+        ([], new) => (Class::NewFinding, format!("The scan after the patch found something new: {}", new.join(", "))),
+        (again, _) => {
+            (Class::Residual, format!("The scan after the patch still found what counts as fixed: {}", again.join(", ")))
+        }
+    };
+    result.outcome = Outcome::Residual;
+    Err(PipelineError::Gate { message, class, result: Box::new(result.clone()) })
+}
