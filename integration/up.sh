@@ -36,11 +36,15 @@ install_packages "${wanted[@]}"
 # The tools are built while the first root file system is made: the one waits for the processor, the other for the network.
 tools=(registry)
 [[ -n ${BUILDKIT:=$(reachable_buildkit)} && $level == demo ]] || tools+=(buildkit-0.32)
-! at_least test || tools+=(crane buildkit-0.12 trivy)
+! at_least test || tools+=(crane buildkit-0.12 trivydb trivy)
 ! at_least bench || tools+=(copa)
 "$here/tools/build.sh" "${tools[@]}" >"$RUN/tools.new" &
 building=$!
 rootfs bullseye amd64 minbase >/dev/null
+if at_least test; then
+  register_arm64
+  test_rootfs
+fi
 wait "$building" || die "a tool could not be built"
 mv "$RUN/tools.new" "$RUN/tools"
 link_tools
@@ -56,13 +60,16 @@ else
   put_env BUILDKIT_NEW "$BUILDKIT"
 fi
 if at_least test; then
-  register_arm64
   start_plain_registry
   start_auth_registry
   start_buildkitd old "$(tool_folder buildkit-0.12)"
   start_dockerd
 fi
 
+if at_least test; then
+  "$RUN/bin/trivydb" "$here/../testdata/advisories" "$RUN/trivy-cache"
+  put_env TRIVY_CACHE "$RUN/trivy-cache"
+fi
 demo_images
 ! at_least test || test_images
 ! at_least bench || bench_images

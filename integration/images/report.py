@@ -11,6 +11,7 @@ import json
 import pathlib
 import re
 import sys
+import urllib.parse
 import uuid
 
 import dpkg
@@ -21,12 +22,14 @@ SOURCE = {
     "Name": "Debian Security Tracker",
     "URL": "https://salsa.debian.org/security-tracker-team/security-tracker",
 }
+# The releases that Debian supports no more; Trivy says so in the report.
+ENDED = {"11"}
 LEVELS = {"UNKNOWN": 0, "LOW": 1, "MEDIUM": 2, "HIGH": 3, "CRITICAL": 4}
 # The fixed time keeps reports comparable from run to run.
 CREATED = "2025-01-01T00:00:00Z"
 
 
-def parts(version: str) -> tuple[dict, str]:
+def parts(version: str) -> dict:
     """Version, Release and Epoch as Trivy splits them."""
     epoch, upstream, revision = dpkg.split(version)
     fields = {"Version": upstream}
@@ -39,10 +42,11 @@ def parts(version: str) -> tuple[dict, str]:
 
 def package_of(package: dict, release: str, layer: dict) -> dict:
     source = {f"Src{name}": value for name, value in parts(package["source_version"]).items()}
-    purl = f"pkg:deb/debian/{package['name']}@{package['version'].partition(':')[2] or package['version']}"
+    epoch, colon, version = package["version"].rpartition(":")
+    purl = f"pkg:deb/debian/{package['name']}@{urllib.parse.quote(version, safe='~')}"
     purl += f"?arch={package['architecture']}&distro=debian-{release}"
-    if ":" in package["version"]:
-        purl += f"&epoch={package['version'].partition(':')[0]}"
+    if colon:
+        purl += f"&epoch={epoch}"
     identifier = {"PURL": purl, "UID": hashlib.sha256(purl.encode()).hexdigest()[:16]}
     return {
         "ID": f"{package['name']}@{package['version']}",
@@ -120,7 +124,7 @@ def main() -> None:
         "ArtifactName": image,
         "ArtifactType": "container_image",
         "Metadata": {
-            "OS": {"Family": "debian", "Name": release},
+            "OS": {"Family": "debian", "Name": release, **({"EOSL": True} if version_id in ENDED else {})},
             "ImageID": facts["config"],
             "DiffIDs": facts["diff_ids"],
             "RepoTags": [image],
