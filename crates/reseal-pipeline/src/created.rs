@@ -4,7 +4,9 @@ use jiff::Timestamp;
 
 /// Returns seconds since 1970 as RFC 3339 in UTC; times out of range become 1970.
 pub(crate) fn from_epoch(seconds: i64) -> String {
-    Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
+    Timestamp::from_second(seconds)
+        .unwrap_or(Timestamp::UNIX_EPOCH)
+        .to_string()
 }
 
 /// Returns the later of the base's time and `epoch`: a layer cannot be older than what it lies on.
@@ -20,8 +22,14 @@ mod tests {
 
     #[test]
     fn a_layer_is_not_older_than_its_base() {
-        assert_eq!(at_least(Some("2024-05-01T10:00:00.5Z"), 0), "2024-05-01T10:00:00.5Z");
-        assert_eq!(at_least(Some("2001-01-01T00:00:00Z"), 1_700_000_000), "2023-11-14T22:13:20Z");
+        assert_eq!(
+            at_least(Some("2024-05-01T10:00:00.5Z"), 0),
+            "2024-05-01T10:00:00.5Z"
+        );
+        assert_eq!(
+            at_least(Some("2001-01-01T00:00:00Z"), 1_700_000_000),
+            "2023-11-14T22:13:20Z"
+        );
     }
 
     #[test]

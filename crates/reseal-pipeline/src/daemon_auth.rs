@@ -27,9 +27,18 @@ impl AuthProvider for DaemonAuth {
     async fn token(&self, request: TokenRequest) -> Result<Token, String> {
         let (secret, expires_in) = self
             .0
-            .fetch_token(&request.host, &request.realm, &request.service, &request.scopes)
+            .fetch_token(
+                &request.host,
+                &request.realm,
+                &request.service,
+                &request.scopes,
+            )
             .await
             .map_err(|error| error.to_string())?;
-        Ok(Token { token: Secret::new(secret.expose().to_owned()), expires_in, issued_at: 0 })
+        Ok(Token {
+            token: Secret::new(secret.expose().to_owned()),
+            expires_in,
+            issued_at: 0,
+        })
     }
 }

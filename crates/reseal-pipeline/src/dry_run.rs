@@ -21,7 +21,11 @@ pub const PLAN_SCHEMA: &str = "reseal.dev/plan/v1";
 ///
 /// # Errors
 /// Those of reading image and reports; a plan that cannot fix everything is a plan all the same.
-pub async fn plan(input: &Input, registries: &Registries, events: &Events) -> Result<PlanResult, PipelineError> {
+pub async fn plan(
+    input: &Input,
+    registries: &Registries,
+    events: &Events,
+) -> Result<PlanResult, PipelineError> {
     let source = resolve(input, Patched::Base, registries, events).await?;
     let (bases, warnings) = bases(input, &source)?;
     let mut preserved = source.preserved.clone();
@@ -35,13 +39,24 @@ pub async fn plan(input: &Input, registries: &Registries, events: &Events) -> Re
         }
     }
     let store = source.store.as_ref();
-    let planned = source.platforms.iter().zip(&bases).filter(|(_, basis)| !matches!(basis, Basis::Preserve));
+    let planned = source
+        .platforms
+        .iter()
+        .zip(&bases)
+        .filter(|(_, basis)| !matches!(basis, Basis::Preserve));
     let platforms = try_join_all(planned.map(|(platform, basis)| async move {
         let name = platform.platform.to_string();
-        events.send(Event::Started(Stage::Facts, Some(platform.platform.clone())));
+        events.send(Event::Started(
+            Stage::Facts,
+            Some(platform.platform.clone()),
+        ));
         let found = facts::from_layers(store, &platform.manifest, &name, false).await?;
         let previous = match &platform.previous {
-            Some(image) => Some(facts::from_layers(store, &image.manifest, &name, true).await?.database),
+            Some(image) => Some(
+                facts::from_layers(store, &image.manifest, &name, true)
+                    .await?
+                    .database,
+            ),
             None => None,
         };
         let facts = reseal_plan::Facts {
@@ -59,9 +74,15 @@ pub async fn plan(input: &Input, registries: &Registries, events: &Events) -> Re
             Basis::Report(report) => Some(report.as_ref()),
             Basis::All | Basis::Preserve => None,
         };
-        let plan = plan_platform(&facts, report, &input.policy)
-            .map_err(|source| PipelineError::Plan { platform: name, source })?;
-        events.send(Event::Finished(Stage::Facts, Some(platform.platform.clone())));
+        let plan =
+            plan_platform(&facts, report, &input.policy).map_err(|source| PipelineError::Plan {
+                platform: name,
+                source,
+            })?;
+        events.send(Event::Finished(
+            Stage::Facts,
+            Some(platform.platform.clone()),
+        ));
         Ok::<_, PipelineError>(plan)
     }))
     .await?;

@@ -175,7 +175,9 @@ pub enum PipelineError {
         result: Box<RunResult>,
     },
     /// The source tag moved.
-    #[error("The tag `{reference}` moved from {from} to {to} while the run went on; nothing was tagged")]
+    #[error(
+        "The tag `{reference}` moved from {from} to {to} while the run went on; nothing was tagged"
+    )]
     TagMoved {
         /// The tag.
         reference: String,
@@ -200,11 +202,17 @@ impl PipelineError {
     pub fn class(&self) -> Class {
         match self {
             Self::Usage { .. } => Class::Usage,
-            Self::Report { .. } => Class::Report,
-            Self::Plan { source: PlanError::BadName { .. }, .. } => Class::Report,
-            Self::Mismatch { .. } | Self::Bind(_) | Self::Plan { source: PlanError::OtherDistribution { .. }, .. } => {
-                Class::Mismatch
-            }
+            Self::Report { .. }
+            | Self::Plan {
+                source: PlanError::BadName { .. },
+                ..
+            } => Class::Report,
+            Self::Mismatch { .. }
+            | Self::Bind(_)
+            | Self::Plan {
+                source: PlanError::OtherDistribution { .. },
+                ..
+            } => Class::Mismatch,
             Self::Image { .. }
             | Self::Plan { .. }
             | Self::Install { .. }
@@ -243,7 +251,7 @@ impl PipelineError {
                 "Move to a newer base image, lower the gate with `--gate`, or leave findings without a fix out with `--ignore-unfixed`"
                     .into(),
             ),
-            Self::Gate { .. } => Some("See the findings that remain in the result; the digest was pushed, no tag was moved".into()),
+            Self::Gate { .. } => Some("Look at the findings that remain, in the summary or with `--format json`; no tag was moved".into()),
             Self::Io { .. } => Some("Check free space and rights of the folder named in TMPDIR".into()),
             Self::Bind(BindError::Twice { .. }) => Some("Give one report a platform".into()),
             Self::Bind(_) | Self::Plan { source: PlanError::OtherDistribution { .. }, .. } => Some(
@@ -256,9 +264,9 @@ impl PipelineError {
             Self::Plan { source: PlanError::Image(source), .. } | Self::Package { source, .. } => {
                 source.hint().map(str::to_owned)
             }
-            Self::Plan { .. } => None,
             Self::Oci(source) => source.hint(),
-            Self::Layer { .. } | Self::Verification(_) => None,
+            Self::Layer { source, .. } => source.hint(),
+            Self::Plan { .. } | Self::Verification(_) => None,
         }
     }
 }

@@ -21,7 +21,7 @@ pub enum Event {
         address: String,
         /// Why it was chosen.
         why: String,
-        /// Its BuildKit version, where it tells one.
+        /// Its `BuildKit` version, where it tells one.
         version: Option<String>,
         /// Platforms given to it, each with whether it runs emulated.
         platforms: Vec<(Platform, bool)>,

@@ -43,7 +43,9 @@ pub(crate) async fn from_layers(
     database_only: bool,
 ) -> Result<Facts, PipelineError> {
     let wanted = || Wanted {
-        exact: [DPKG_STATUS, OS_RELEASE[0], OS_RELEASE[1]].map(str::to_owned).to_vec(),
+        exact: [DPKG_STATUS, OS_RELEASE[0], OS_RELEASE[1]]
+            .map(str::to_owned)
+            .to_vec(),
         prefixes: Vec::new(),
         limit: DATABASE_LIMIT,
     };
@@ -56,10 +58,15 @@ pub(crate) async fn from_layers(
             break;
         }
     }
-    let status = overlay.get(DPKG_STATUS).ok_or_else(|| no_database(platform))?;
+    let status = overlay
+        .get(DPKG_STATUS)
+        .ok_or_else(|| no_database(platform))?;
     let os = OS_RELEASE.iter().find_map(|path| overlay.get(path));
     Ok(Facts {
-        os: os.map(OsRelease::parse).transpose().map_err(package_error(platform))?,
+        os: os
+            .map(OsRelease::parse)
+            .transpose()
+            .map_err(package_error(platform))?,
         database: Database::parse(status).map_err(package_error(platform))?,
         aliases: Vec::new(),
     })
@@ -75,11 +82,17 @@ pub(crate) async fn read_layer(
     let reader = store
         .blob_stream(descriptor)
         .await
-        .map_err(store_error(format!("fetch the layer {}", descriptor.digest)))?;
+        .map_err(store_error(format!(
+            "fetch the layer {}",
+            descriptor.digest
+        )))?;
     let platform = platform.to_owned();
     let bridge = SyncIoBridge::new(reader);
     tokio::task::spawn_blocking(move || {
-        let wrap = |source| PipelineError::Layer { platform: platform.clone(), source };
+        let wrap = |source| PipelineError::Layer {
+            platform: platform.clone(),
+            source,
+        };
         layer::read(layer::decompress(bridge).map_err(wrap)?, &wanted).map_err(wrap)
     })
     .await
@@ -91,7 +104,10 @@ pub(crate) async fn read_layer(
 pub(crate) async fn from_gateway(image: &Ref, platform: &str) -> Result<Facts, PipelineError> {
     let mut os = None;
     for path in OS_RELEASE {
-        os = image.read(&format!("/{path}"), OS_RELEASE_LIMIT).await.map_err(PipelineError::Build)?;
+        os = image
+            .read(&format!("/{path}"), OS_RELEASE_LIMIT)
+            .await
+            .map_err(PipelineError::Build)?;
         if os.is_some() {
             break;
         }
@@ -99,7 +115,9 @@ pub(crate) async fn from_gateway(image: &Ref, platform: &str) -> Result<Facts, P
     let os = os.ok_or_else(|| PipelineError::Image {
         image: platform.to_owned(),
         message: "it has no os-release, so its distribution is unknown".into(),
-        hint: Some("reseal patches Debian and Ubuntu images; this one may be built from scratch".into()),
+        hint: Some(
+            "reseal patches Debian and Ubuntu images; this one may be built from scratch".into(),
+        ),
     })?;
     let status = image
         .read(&format!("/{DPKG_STATUS}"), DATABASE_LIMIT)
@@ -111,8 +129,15 @@ pub(crate) async fn from_gateway(image: &Ref, platform: &str) -> Result<Facts, P
         .await
         .map_err(PipelineError::Build)?
         .into_iter()
-        .filter(|entry| entry.stat.mode & MODE_SYMLINK != 0 && MERGED.contains(&entry.path.as_str()))
-        .map(|entry| (entry.path, entry.stat.linkname.trim_start_matches('/').to_owned()))
+        .filter(|entry| {
+            entry.stat.mode & MODE_SYMLINK != 0 && MERGED.contains(&entry.path.as_str())
+        })
+        .map(|entry| {
+            (
+                entry.path,
+                entry.stat.linkname.trim_start_matches('/').to_owned(),
+            )
+        })
         .collect();
     Ok(Facts {
         os: Some(OsRelease::parse(&os).map_err(package_error(platform))?),
@@ -125,11 +150,17 @@ fn no_database(platform: &str) -> PipelineError {
     PipelineError::Image {
         image: platform.to_owned(),
         message: format!("it has no package database at /{DPKG_STATUS}"),
-        hint: Some("reseal patches images with dpkg's database; distroless and scratch images have none".into()),
+        hint: Some(
+            "reseal patches images with dpkg's database; distroless and scratch images have none"
+                .into(),
+        ),
     }
 }
 
 fn package_error(platform: &str) -> impl Fn(reseal_pkg::PkgError) -> PipelineError {
     let platform = platform.to_owned();
-    move |source| PipelineError::Package { platform: platform.clone(), source }
+    move |source| PipelineError::Package {
+        platform: platform.clone(),
+        source,
+    }
 }

@@ -23,11 +23,16 @@ impl LayoutSource {
 #[async_trait]
 impl ContentSource for LayoutSource {
     async fn size(&self, digest: &str) -> Option<u64> {
-        tokio::fs::metadata(self.path(digest)?).await.ok().map(|metadata| metadata.len())
+        tokio::fs::metadata(self.path(digest)?)
+            .await
+            .ok()
+            .map(|metadata| metadata.len())
     }
 
     async fn read(&self, digest: &str, offset: u64, len: u64) -> Result<Bytes, io::Error> {
-        let path = self.path(digest).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        let path = self
+            .path(digest)
+            .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         tokio::task::spawn_blocking(move || {
             let mut file = std::fs::File::open(path)?;
             file.seek(SeekFrom::Start(offset))?;

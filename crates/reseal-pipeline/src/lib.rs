@@ -11,10 +11,12 @@
 mod assign;
 mod created;
 mod daemon_auth;
+mod destination;
 mod dry_run;
 mod error;
 mod event;
 mod facts;
+mod gate;
 mod layout_source;
 mod nothing;
 mod outcome;
@@ -32,7 +34,8 @@ pub use dry_run::{PLAN_SCHEMA, plan};
 pub use error::{Class, PipelineError};
 pub use event::{Event, Events, Stage};
 pub use outcome::{
-    LayerResult, Outcome, PackageResult, Pinned, PlanResult, PlatformResult, Preserved, RunResult, SCHEMA,
+    LayerResult, Outcome, PackageResult, Pinned, PlanResult, PlatformResult, Preserved, RunResult,
+    SCHEMA,
 };
 pub use patch::patch;
 pub use settings::{

@@ -5,7 +5,10 @@ use reseal_report::Report;
 
 /// Returns the verdicts when the report alone decides that nothing can be patched; `None` when the image has to be
 /// looked at.
-pub(crate) fn findings_without_image(report: &Report, policy: &Policy) -> Option<Vec<FindingResult>> {
+pub(crate) fn findings_without_image(
+    report: &Report,
+    policy: &Policy,
+) -> Option<Vec<FindingResult>> {
     report
         .findings
         .iter()
@@ -15,9 +18,8 @@ pub(crate) fn findings_without_image(report: &Report, policy: &Policy) -> Option
             let fixable = !finding.fixed.is_empty();
             let excluded = matches!(left_out, Some(LeftOut::Filter | LeftOut::Unfixed));
             let verdict = match left_out {
-                None if fixable => return None,
                 // A finding below the asked severities may still be gated, and then it has to be looked at.
-                Some(LeftOut::Severity) if fixable => return None,
+                None | Some(LeftOut::Severity) if fixable => return None,
                 _ if excluded => Verdict::Excepted,
                 _ => Verdict::NoFixAvailable,
             };

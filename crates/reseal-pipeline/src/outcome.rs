@@ -93,6 +93,29 @@ pub struct PlatformResult {
     pub emulated: bool,
 }
 
+impl PlatformResult {
+    /// The result of a platform on which nothing changed.
+    pub(crate) fn unchanged(
+        platform: &Platform,
+        manifest: &Digest,
+        findings: Vec<FindingResult>,
+        held: Vec<String>,
+    ) -> Self {
+        Self {
+            platform: platform.clone(),
+            source_digest: manifest.clone(),
+            digest: manifest.clone(),
+            layer: None,
+            packages: Vec::new(),
+            findings,
+            held,
+            script_written: Vec::new(),
+            engine: "none",
+            emulated: false,
+        }
+    }
+}
+
 /// A patch layer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LayerResult {

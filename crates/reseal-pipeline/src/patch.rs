@@ -2,32 +2,32 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    fmt::Write as _,
 };
 
 use futures_util::future::try_join_all;
-use reseal_oci::{
-    AppendMeta, Digest, ImageManifest, Location, Platform, RawManifest, annotation, append, assemble,
-};
+use reseal_oci::{AppendMeta, Digest, RawManifest, annotation, append, assemble};
 use reseal_pkg::dpkg::Database;
-use reseal_plan::{FindingResult, Gate, count, gate, verdicts};
-use reseal_registry::{Registries, Store, Target};
+use reseal_plan::{FindingResult, count, verdicts};
+use reseal_registry::{Registries, Target};
 
 use crate::{
     assign::{Offer, Place, assign},
     created,
-    error::{Class, PipelineError},
+    destination::Destination,
+    error::PipelineError,
     event::{Event, Events, Stage},
     facts,
+    gate::pass_gate,
     nothing::findings_without_image,
-    outcome::{LayerResult, Outcome, PackageResult, Pinned, PlatformResult, Preserved, RunResult, SCHEMA},
+    outcome::{LayerResult, Outcome, PackageResult, PlatformResult, Preserved, RunResult, SCHEMA},
     patch_layer::{self, Finished},
     publish::{Pushable, Route, copy_root, publish},
     read_back,
     reports::{Basis, bases},
     settings::{Builder, Builders, PatchSettings},
     solve::{Job, Solved, solve},
-    source::{Patched, Source, open, resolve, store_error},
+    source::{Patched, Source, resolve, store_error},
 };
 
 /// Patches an image. Until the last step nothing that a user can pull by name has changed.
@@ -58,63 +58,21 @@ pub async fn patch(
         layers: BTreeMap::new(),
     };
     let jobs = run.jobs(&bases).await?;
-    if !jobs.is_empty() {
-        let folder = tempfile::Builder::new().prefix("reseal-").tempdir_in(&settings.temp_dir).map_err(|source| {
-            PipelineError::Io { action: format!("create a folder in `{}`", settings.temp_dir.display()), source }
-        })?;
-        let solved = run.solve(&jobs, registries, builders, folder.path(), &mut warnings).await?;
+    if jobs.is_empty() {
+        run.unchanged(warnings).await
+    } else {
+        let folder = tempfile::Builder::new()
+            .prefix("reseal-")
+            .tempdir_in(&settings.temp_dir)
+            .map_err(|source| PipelineError::Io {
+                action: format!("create a folder in `{}`", settings.temp_dir.display()),
+                source,
+            })?;
+        let solved = run
+            .solve(&jobs, registries, builders, folder.path(), &mut warnings)
+            .await?;
         run.finish(solved, folder.path()).await?;
         run.publish_and_verify(&mut warnings).await
-    } else {
-        run.unchanged(warnings).await
-    }
-}
-
-/// Where the result goes.
-struct Destination {
-    store: Arc<dyn Store>,
-    /// Whether it is the source's own repository or layout.
-    same: bool,
-    /// As the result names it, without tag or digest.
-    name: String,
-    tag: Option<reseal_oci::Tag>,
-}
-
-impl Destination {
-    fn new(settings: &PatchSettings, source: &Source, registries: &Registries) -> Result<Self, PipelineError> {
-        let place = |location: &Location| match location {
-            Location::Registry(reference) => reference.repository.to_string(),
-            Location::Layout { path, .. } => format!("oci:{}", path.display()),
-        };
-        let to = settings.to.as_ref().unwrap_or(&settings.input.source);
-        let same = place(to) == place(&settings.input.source);
-        let named = match &settings.to {
-            Some(Location::Registry(reference)) => reference.tag.clone(),
-            Some(Location::Layout { tag, .. }) => tag.clone(),
-            None => None,
-        };
-        // An image that a layout's index does not list cannot be found in it: it always gets a name.
-        let in_layout = matches!(to, Location::Layout { .. });
-        let fallback = || in_layout.then(|| "patched".parse().expect("`patched` is a tag"));
-        let explicit = settings.to.is_some() && !same;
-        let named = if explicit || in_layout { named } else { None };
-        let tag = settings.tag.clone().or(named).or_else(fallback);
-        if same && tag.is_some() && tag == source.tag {
-            return Err(PipelineError::Usage {
-                message: format!("`{}` is the tag of the source, which is never moved", source.name),
-                hint: Some("Choose another tag with `-t`, such as `-t '{{tag}}-patched'`".into()),
-            });
-        }
-        let store = if same { source.store.clone() } else { open(to, registries, true)?.0 };
-        Ok(Self { store, same, name: place(to), tag })
-    }
-
-    fn pinned(&self, digest: &Digest) -> Pinned {
-        let name = &self.name;
-        Pinned {
-            reference: self.tag.as_ref().map_or_else(|| name.clone(), |tag| format!("{name}:{tag}")),
-            digest: digest.clone(),
-        }
     }
 }
 
@@ -147,21 +105,31 @@ impl Run<'_> {
             };
             // A report in which nothing is to patch needs no builder, unless an earlier patch has to be made again.
             if platform.previous.is_none()
-                && let Some(findings) =
-                    report.and_then(|report| findings_without_image(report, &self.settings.input.policy))
+                && let Some(findings) = report
+                    .and_then(|report| findings_without_image(report, &self.settings.input.policy))
             {
-                self.platforms.insert(place, self.unchanged_platform(place, findings, Vec::new()));
+                self.platforms
+                    .insert(place, self.unchanged_platform(place, findings, Vec::new()));
                 continue;
             }
             let previous = match &platform.previous {
                 Some(image) => {
                     let name = platform.platform.to_string();
                     let store = self.source.store.as_ref();
-                    Some(facts::from_layers(store, &image.manifest, &name, true).await?.database)
+                    Some(
+                        facts::from_layers(store, &image.manifest, &name, true)
+                            .await?
+                            .database,
+                    )
                 }
                 None => None,
             };
-            jobs.push(Job { place, platform: platform.clone(), basis: basis.clone(), previous });
+            jobs.push(Job {
+                place,
+                platform: platform.clone(),
+                basis: basis.clone(),
+                previous,
+            });
         }
         Ok(jobs)
     }
@@ -206,13 +174,19 @@ impl Run<'_> {
                     action: format!("create the folder `{}`", folder.display()),
                     source,
                 })?;
-                solve(builder, &mine, source, settings, registries, &folder, events).await
+                solve(
+                    builder, &mine, source, settings, registries, &folder, events,
+                )
+                .await
             }
         });
         let mut solved = Vec::new();
         for (done, failed) in try_join_all(runs).await? {
             solved.extend(done.into_iter().map(|done| {
-                let emulated = jobs.iter().zip(&places).any(|(job, at)| job.place == done.place && at.emulated);
+                let emulated = jobs
+                    .iter()
+                    .zip(&places)
+                    .any(|(job, at)| job.place == done.place && at.emulated);
                 (done, emulated)
             }));
             for (place, reason) in failed {
@@ -227,15 +201,35 @@ impl Run<'_> {
         Ok(solved)
     }
 
-    async fn assign(&self, jobs: &[Job], builders: &[Builder]) -> Result<Vec<Place>, PipelineError> {
+    async fn assign(
+        &self,
+        jobs: &[Job],
+        builders: &[Builder],
+    ) -> Result<Vec<Place>, PipelineError> {
         let offers = try_join_all(builders.iter().map(|builder| async move {
-            let workers = builder.client.workers().await.map_err(PipelineError::Build)?;
+            let workers = builder
+                .client
+                .workers()
+                .await
+                .map_err(PipelineError::Build)?;
             let platforms = workers
                 .first()
-                .map(|worker| worker.platforms.iter().filter_map(|text| text.parse().ok()).collect())
+                .map(|worker| {
+                    worker
+                        .platforms
+                        .iter()
+                        .filter_map(|text| text.parse().ok())
+                        .collect()
+                })
                 .unwrap_or_default();
             let version = builder.client.info().await.map_err(PipelineError::Build)?;
-            Ok::<_, PipelineError>((Offer { only: builder.platform.clone(), platforms }, version))
+            Ok::<_, PipelineError>((
+                Offer {
+                    only: builder.platform.clone(),
+                    platforms,
+                },
+                version,
+            ))
         }))
         .await?;
         let (offers, versions): (Vec<Offer>, Vec<Option<String>>) = offers.into_iter().unzip();
@@ -269,7 +263,11 @@ impl Run<'_> {
     }
 
     /// Turns raw layers into patch layers and appends them to the original manifests.
-    async fn finish(&mut self, solved: Vec<(Solved, bool)>, folder: &std::path::Path) -> Result<(), PipelineError> {
+    async fn finish(
+        &mut self,
+        solved: Vec<(Solved, bool)>,
+        folder: &std::path::Path,
+    ) -> Result<(), PipelineError> {
         let epoch = self.settings.epoch;
         let finished = try_join_all(solved.into_iter().map(|(solved, emulated)| {
             let platform = self.source.platforms[solved.place].platform.clone();
@@ -280,9 +278,14 @@ impl Run<'_> {
                 let done = tokio::task::spawn_blocking(move || {
                     let name = platform.to_string();
                     let finished = match &solved.raw {
-                        Some(raw) => {
-                            patch_layer::finish(raw, blob, &solved.before, &solved.aliases, epoch, &name)?
-                        }
+                        Some(raw) => patch_layer::finish(
+                            raw,
+                            blob,
+                            &solved.before,
+                            &solved.aliases,
+                            epoch,
+                            &name,
+                        )?,
                         None => None,
                     };
                     if let Some(finished) = &finished {
@@ -301,25 +304,34 @@ impl Run<'_> {
         }))
         .await?;
         for (solved, finished, emulated) in finished {
-            match finished {
-                Some(finished) => self.add(solved, finished, emulated)?,
-                None => {
-                    let findings = verdicts(&solved.plan.findings, &solved.before, &self.settings.input.policy);
-                    let mut result = self.unchanged_platform(solved.place, findings, solved.plan.held.clone());
-                    result.emulated = emulated;
-                    self.platforms.insert(solved.place, result);
-                }
+            if let Some(finished) = finished {
+                self.add(solved, finished, emulated)?;
+                continue;
             }
+            let policy = &self.settings.input.policy;
+            let findings = verdicts(&solved.plan.findings, &solved.before, policy);
+            let held = solved.plan.held.clone();
+            let mut result = self.unchanged_platform(solved.place, findings, held);
+            result.emulated = emulated;
+            self.platforms.insert(solved.place, result);
         }
         Ok(())
     }
 
-    fn add(&mut self, solved: Solved, finished: Finished, emulated: bool) -> Result<(), PipelineError> {
+    fn add(
+        &mut self,
+        solved: Solved,
+        finished: Finished,
+        emulated: bool,
+    ) -> Result<(), PipelineError> {
         let place = solved.place;
         let platform = &self.source.platforms[place];
         let name = platform.platform.to_string();
         if self.settings.strict_layer && !finished.script_written.is_empty() {
-            return Err(PipelineError::StrictLayer { platform: name, paths: finished.script_written.join(", ") });
+            return Err(PipelineError::StrictLayer {
+                platform: name,
+                paths: finished.script_written.join(", "),
+            });
         }
         let base = &platform.manifest.raw.digest;
         let created = match self.settings.epoch {
@@ -327,10 +339,17 @@ impl Run<'_> {
             None => created::at_least(platform.config.created.as_deref(), finished.epoch),
         };
         let mut annotations = self.annotations(base);
-        annotations.insert(annotation::PATCH_LAYER.to_owned(), finished.layer.digest.to_string());
+        annotations.insert(
+            annotation::PATCH_LAYER.to_owned(),
+            finished.layer.digest.to_string(),
+        );
         let meta = AppendMeta {
             created,
-            created_by: format!("{} upgraded {}", self.settings.generator, summary(&finished)),
+            created_by: format!(
+                "{} upgraded {}",
+                self.settings.generator,
+                summary(&finished)
+            ),
             comment: "reseal".to_owned(),
             annotations,
         };
@@ -362,28 +381,50 @@ impl Run<'_> {
         };
         self.platforms.insert(place, result);
         let blob = finished.blob.clone();
-        self.pushables.insert(base.clone(), Pushable { image, blob, base: platform.manifest.clone() });
+        self.pushables.insert(
+            base.clone(),
+            Pushable {
+                image,
+                blob,
+                base: platform.manifest.clone(),
+            },
+        );
         self.layers.insert(place, (solved, finished));
         Ok(())
     }
 
     fn annotations(&self, base: &Digest) -> BTreeMap<String, String> {
         BTreeMap::from([
-            (annotation::BASE_NAME.to_owned(), self.source.name.clone()),
+            (
+                annotation::BASE_NAME.to_owned(),
+                self.source.base_name.clone(),
+            ),
             (annotation::BASE_DIGEST.to_owned(), base.to_string()),
             (annotation::PATCH_BASE.to_owned(), base.to_string()),
-            (annotation::PATCH.to_owned(), format!("{{\"by\":\"{}\",\"engine\":\"buildkit\"}}", self.settings.generator)),
+            (
+                annotation::PATCH.to_owned(),
+                format!(
+                    "{{\"by\":\"{}\",\"engine\":\"buildkit\"}}",
+                    self.settings.generator
+                ),
+            ),
         ])
     }
 
-    async fn publish_and_verify(mut self, warnings: &mut Vec<String>) -> Result<RunResult, PipelineError> {
+    async fn publish_and_verify(
+        mut self,
+        warnings: &mut Vec<String>,
+    ) -> Result<RunResult, PipelineError> {
         if self.pushables.is_empty() {
             return self.unchanged(std::mem::take(warnings)).await;
         }
         let (root, dropped) = self.root()?;
         self.events.send(Event::Started(Stage::Push, None));
-        let route =
-            Route { from: &self.source.store, to: &self.destination.store, same: self.destination.same };
+        let route = Route {
+            from: &self.source.store,
+            to: &self.destination.store,
+            same: self.destination.same,
+        };
         publish(&route, &self.pushables, &root).await?;
         self.events.send(Event::Finished(Stage::Push, None));
 
@@ -391,10 +432,14 @@ impl Run<'_> {
         self.verify(&root.digest).await?;
         self.events.send(Event::Finished(Stage::Verify, None));
 
-        let outcome = if self.pushables.is_empty() { Outcome::Unchanged } else { Outcome::Patched };
+        let outcome = if self.pushables.is_empty() {
+            Outcome::Unchanged
+        } else {
+            Outcome::Patched
+        };
         let mut result = self.result(outcome, &root.digest, std::mem::take(warnings));
         result.dropped_attestations = dropped;
-        self.pass_gate(&mut result)?;
+        pass_gate(&mut result)?;
         self.tag(&root, &mut result).await?;
         Ok(result)
     }
@@ -402,13 +447,27 @@ impl Run<'_> {
     /// The rebuilt index, or the manifest where there is no index, and what it no longer lists.
     fn root(&self) -> Result<(RawManifest, Vec<Digest>), PipelineError> {
         let Some(index) = &self.source.index else {
-            let only = self.pushables.values().next().expect("the caller checked that there is one");
+            let only = self
+                .pushables
+                .values()
+                .next()
+                .expect("the caller checked that there is one");
             return Ok((only.image.manifest.clone(), Vec::new()));
         };
-        let replacements =
-            self.pushables.iter().map(|(base, new)| (base.clone(), new.image.descriptor.clone())).collect();
+        let replacements = self
+            .pushables
+            .iter()
+            .map(|(base, new)| (base.clone(), new.image.descriptor.clone()))
+            .collect();
         let assembled = assemble(index, &replacements, &self.annotations(&index.raw.digest))?;
-        Ok((assembled.index, assembled.dropped.into_iter().map(|descriptor| descriptor.digest).collect()))
+        Ok((
+            assembled.index,
+            assembled
+                .dropped
+                .into_iter()
+                .map(|descriptor| descriptor.digest)
+                .collect(),
+        ))
     }
 
     async fn verify(&mut self, root: &Digest) -> Result<(), PipelineError> {
@@ -419,7 +478,8 @@ impl Run<'_> {
             let (raw, platform) = (&raw, result.platform.to_string());
             let digest = &result.digest;
             async move {
-                let after = read_back::database(store, raw, digest, &finished.layer, &platform).await?;
+                let after =
+                    read_back::database(store, raw, digest, &finished.layer, &platform).await?;
                 Ok::<(usize, Database), PipelineError>((*place, after))
             }
         }))
@@ -433,7 +493,10 @@ impl Run<'_> {
                 )));
             }
             let findings = verdicts(&solved.plan.findings, &after, &self.settings.input.policy);
-            self.platforms.get_mut(&place).expect("each layer has a result").findings = findings;
+            self.platforms
+                .get_mut(&place)
+                .expect("each layer has a result")
+                .findings = findings;
         }
         Ok(())
     }
@@ -442,10 +505,13 @@ impl Run<'_> {
         let digest = self.source.pinned.digest.clone();
         let mut result = self.result(Outcome::Unchanged, &digest, warnings);
         result.patched = self.source.as_pinned();
-        self.pass_gate(&mut result)?;
+        pass_gate(&mut result)?;
         if self.settings.tag_unchanged && self.destination.tag.is_some() {
-            let route =
-                Route { from: &self.source.store, to: &self.destination.store, same: self.destination.same };
+            let route = Route {
+                from: &self.source.store,
+                to: &self.destination.store,
+                same: self.destination.same,
+            };
             copy_root(&route, &self.source.pinned).await?;
             result.patched = self.destination.pinned(&digest);
             self.tag(&self.source.pinned, &mut result).await?;
@@ -470,13 +536,11 @@ impl Run<'_> {
         }
     }
 
-    fn pass_gate(&self, result: &mut RunResult) -> Result<(), PipelineError> {
-        pass_gate(result)
-    }
-
     /// The last step. The source's tag must still mean what was patched.
     async fn tag(&self, root: &RawManifest, result: &mut RunResult) -> Result<(), PipelineError> {
-        let Some(tag) = &self.destination.tag else { return Ok(()) };
+        let Some(tag) = &self.destination.tag else {
+            return Ok(());
+        };
         self.events.send(Event::Started(Stage::Tag, None));
         if let Some(source) = &self.source.tag {
             let now = self
@@ -484,8 +548,14 @@ impl Run<'_> {
                 .store
                 .resolve(&Target::Tag(source.clone()))
                 .await
-                .map_err(store_error(format!("check that `{}` has not moved", self.source.name)))?;
-            if now.as_ref().is_none_or(|now| now.digest != self.source.pinned.digest) {
+                .map_err(store_error(format!(
+                    "check that `{}` has not moved",
+                    self.source.name
+                )))?;
+            if now
+                .as_ref()
+                .is_none_or(|now| now.digest != self.source.pinned.digest)
+            {
                 return Err(PipelineError::TagMoved {
                     reference: self.source.name.clone(),
                     from: self.source.pinned.digest.clone(),
@@ -512,50 +582,19 @@ impl Run<'_> {
         });
     }
 
-    fn unchanged_platform(&self, place: usize, findings: Vec<FindingResult>, held: Vec<String>) -> PlatformResult {
+    fn unchanged_platform(
+        &self,
+        place: usize,
+        findings: Vec<FindingResult>,
+        held: Vec<String>,
+    ) -> PlatformResult {
         let platform = &self.source.platforms[place];
         let digest = match &platform.previous {
-            Some(previous) => &previous.manifest,
-            None => &platform.manifest,
+            Some(previous) => &previous.manifest.raw.digest,
+            None => &platform.manifest.raw.digest,
         };
-        unchanged_result(&platform.platform, digest, findings, held)
+        PlatformResult::unchanged(&platform.platform, digest, findings, held)
     }
-}
-
-/// The result of a platform on which nothing changed.
-pub(crate) fn unchanged_result(
-    platform: &Platform,
-    manifest: &ImageManifest,
-    findings: Vec<FindingResult>,
-    held: Vec<String>,
-) -> PlatformResult {
-    PlatformResult {
-        platform: platform.clone(),
-        source_digest: manifest.raw.digest.clone(),
-        digest: manifest.raw.digest.clone(),
-        layer: None,
-        packages: Vec::new(),
-        findings,
-        held,
-        script_written: Vec::new(),
-        engine: "none",
-        emulated: false,
-    }
-}
-
-/// Shuts the gate when a planned or gated finding remains: the result then travels in the error.
-pub(crate) fn pass_gate(result: &mut RunResult) -> Result<(), PipelineError> {
-    let (class, outcome, message) = match gate(result.platforms.iter().flat_map(|platform| &platform.findings)) {
-        Gate::Open => return Ok(()),
-        Gate::Residual(number) => {
-            (Class::Residual, Outcome::Residual, format!("{number} findings remain that should be fixed"))
-        }
-        Gate::NoFix(number) => {
-            (Class::NoFix, Outcome::NoFix, format!("{number} findings at or above the gate have no fix"))
-        }
-    };
-    result.outcome = outcome;
-    Err(PipelineError::Gate { message, class, result: Box::new(result.clone()) })
 }
 
 /// The changed packages for the history: sources with their versions, at most a line's worth.
@@ -564,11 +603,22 @@ fn summary(finished: &Finished) -> String {
     let sources: BTreeSet<String> = finished
         .changes
         .iter()
-        .filter_map(|change| Some(format!("{} {}", change.source_name, change.source_to.as_ref()?)))
+        .filter_map(|change| {
+            Some(format!(
+                "{} {}",
+                change.source_name,
+                change.source_to.as_ref()?
+            ))
+        })
         .collect();
-    let mut text = sources.iter().take(MOST).cloned().collect::<Vec<_>>().join(", ");
+    let mut text = sources
+        .iter()
+        .take(MOST)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
     if sources.len() > MOST {
-        text.push_str(&format!(" and {} more", sources.len() - MOST));
+        let _ = write!(text, " and {} more", sources.len() - MOST);
     }
     text
 }

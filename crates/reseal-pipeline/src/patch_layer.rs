@@ -58,7 +58,10 @@ pub(crate) fn finish(
     epoch: Option<i64>,
     platform: &str,
 ) -> Result<Option<Finished>, PipelineError> {
-    let wrap = |source: LayerError| PipelineError::Layer { platform: platform.to_owned(), source };
+    let wrap = |source: LayerError| PipelineError::Layer {
+        platform: platform.to_owned(),
+        source,
+    };
     let io = |action: &str| {
         let action = format!("{action} `{}`", blob.display());
         move |source| PipelineError::Io { action, source }
@@ -68,11 +71,15 @@ pub(crate) fn finish(
         source,
     })?);
     let scan = layer::scan(&mut tar).map_err(wrap)?;
-    let Some(status) = layer::read_entry(&mut tar, &scan, DPKG_STATUS, DATABASE_LIMIT).map_err(wrap)? else {
+    let Some(status) =
+        layer::read_entry(&mut tar, &scan, DPKG_STATUS, DATABASE_LIMIT).map_err(wrap)?
+    else {
         return Ok(None);
     };
-    let after = Database::parse(&status)
-        .map_err(|source| PipelineError::Package { platform: platform.to_owned(), source })?;
+    let after = Database::parse(&status).map_err(|source| PipelineError::Package {
+        platform: platform.to_owned(),
+        source,
+    })?;
     let changes = dpkg::changes(before, &after);
     if changes.is_empty() {
         return Ok(None);
@@ -99,9 +106,15 @@ type Info = (Vec<(String, Vec<u8>)>, Vec<String>);
 /// Reads the file lists that the layer brings: dpkg rewrites those of changed packages, and no others.
 fn info_files(tar: &mut BufReader<File>, scan: &Scan) -> Result<Info, LayerError> {
     let (mut lists, mut carried) = (Vec::new(), Vec::new());
-    let names: Vec<String> = scan.entries.iter().map(|entry| entry.path.clone()).collect();
+    let names: Vec<String> = scan
+        .entries
+        .iter()
+        .map(|entry| entry.path.clone())
+        .collect();
     for path in names {
-        let Some(name) = path.strip_prefix("var/lib/dpkg/info/") else { continue };
+        let Some(name) = path.strip_prefix("var/lib/dpkg/info/") else {
+            continue;
+        };
         if let Some(stem) = name.strip_suffix(".list") {
             if let Some(bytes) = layer::read_entry(tar, scan, &path, LIST_LIMIT)? {
                 lists.push((stem.to_owned(), bytes));
@@ -117,7 +130,10 @@ fn info_files(tar: &mut BufReader<File>, scan: &Scan) -> Result<Info, LayerError
 
 /// Returns the newest time of the files that packages carry: a time that does not depend on when the patch was made.
 fn newest(scan: &Scan, carried: &[String], aliases: &[(String, String)]) -> i64 {
-    let carried: std::collections::BTreeSet<String> = carried.iter().map(|path| real_path(path, aliases)).collect();
+    let carried: std::collections::BTreeSet<String> = carried
+        .iter()
+        .map(|path| real_path(path, aliases))
+        .collect();
     scan.entries
         .iter()
         .filter(|entry| entry.kind == EntryKind::File && carried.contains(&entry.path))

@@ -41,8 +41,15 @@ pub(crate) async fn publish(
         .try_for_each_concurrent(PARALLEL, |platform| push_platform(route, platform, root))
         .await?;
     if root.kind() == Kind::Index && !route.same {
-        let new: Vec<&Digest> = patched.values().map(|platform| &platform.image.manifest.digest).collect();
-        for child in Index::parse(root)?.children.iter().filter(|child| !new.contains(&&child.digest)) {
+        let new: Vec<&Digest> = patched
+            .values()
+            .map(|platform| &platform.image.manifest.digest)
+            .collect();
+        for child in Index::parse(root)?
+            .children
+            .iter()
+            .filter(|child| !new.contains(&&child.digest))
+        {
             copy_manifest(route, child).await?;
         }
     }
@@ -57,13 +64,21 @@ pub(crate) async fn copy_root(route: &Route<'_>, root: &RawManifest) -> Result<(
     Box::pin(copy_raw(route, root)).await
 }
 
-async fn push_platform(route: &Route<'_>, platform: &Pushable, root: &RawManifest) -> Result<(), PipelineError> {
+async fn push_platform(
+    route: &Route<'_>,
+    platform: &Pushable,
+    root: &RawManifest,
+) -> Result<(), PipelineError> {
     if !route.same {
         copy_blobs(route, &platform.base.layers).await?;
         // The base's own manifest comes along: a later patch starts from it.
-        copy_blob(route.from.as_ref(), route.to.as_ref(), &platform.base.config)
-            .await
-            .map_err(store_error("copy the base's configuration"))?;
+        copy_blob(
+            route.from.as_ref(),
+            route.to.as_ref(),
+            &platform.base.config,
+        )
+        .await
+        .map_err(store_error("copy the base's configuration"))?;
         put_manifest(route.to.as_ref(), &platform.base.raw).await?;
     }
     let to = route.to.as_ref();
@@ -76,9 +91,12 @@ async fn push_platform(route: &Route<'_>, platform: &Pushable, root: &RawManifes
             .map_err(store_error(format!("push the patch layer to {place}")))
     };
     let put_config = async {
-        to.put_blob(config, &BlobSource::Bytes(platform.image.config.clone().into()))
-            .await
-            .map_err(store_error(format!("push the configuration to {place}")))
+        to.put_blob(
+            config,
+            &BlobSource::Bytes(platform.image.config.clone().into()),
+        )
+        .await
+        .map_err(store_error(format!("push the configuration to {place}")))
     };
     futures_util::future::try_join(put_layer, put_config).await?;
     if platform.image.manifest.digest != root.digest {
@@ -117,13 +135,22 @@ async fn copy_raw(route: &Route<'_>, raw: &RawManifest) -> Result<(), PipelineEr
 async fn copy_blobs(route: &Route<'_>, blobs: &[Descriptor]) -> Result<(), PipelineError> {
     stream::iter(blobs)
         // Layers that may not be distributed lie where their URLs say.
-        .filter(|blob| std::future::ready(!blob.media_type.contains("nondistributable") && !blob.media_type.contains(".foreign.")))
+        .filter(|blob| {
+            std::future::ready(
+                !blob.media_type.contains("nondistributable")
+                    && !blob.media_type.contains(".foreign."),
+            )
+        })
         .map(Ok)
         .try_for_each_concurrent(PARALLEL, |blob| async move {
             copy_blob(route.from.as_ref(), route.to.as_ref(), blob)
                 .await
                 .map(drop)
-                .map_err(store_error(format!("copy the blob {} to {}", blob.digest, route.to.describe())))
+                .map_err(store_error(format!(
+                    "copy the blob {} to {}",
+                    blob.digest,
+                    route.to.describe()
+                )))
         })
         .await
 }
@@ -131,5 +158,9 @@ async fn copy_blobs(route: &Route<'_>, blobs: &[Descriptor]) -> Result<(), Pipel
 async fn put_manifest(to: &dyn Store, raw: &RawManifest) -> Result<(), PipelineError> {
     to.put_manifest(raw, &Target::Digest(raw.digest.clone()))
         .await
-        .map_err(store_error(format!("push the manifest {} to {}", raw.digest, to.describe())))
+        .map_err(store_error(format!(
+            "push the manifest {} to {}",
+            raw.digest,
+            to.describe()
+        )))
 }

@@ -14,7 +14,10 @@ use crate::{
 };
 
 /// Fetches a manifest or index by digest, as anybody else would.
-pub(crate) async fn manifest(store: &dyn Store, digest: &Digest) -> Result<RawManifest, PipelineError> {
+pub(crate) async fn manifest(
+    store: &dyn Store,
+    digest: &Digest,
+) -> Result<RawManifest, PipelineError> {
     store
         .manifest(&Target::Digest(digest.clone()))
         .await
@@ -36,19 +39,42 @@ pub(crate) async fn database(
 ) -> Result<Database, PipelineError> {
     let raw = if root.digest == *patched {
         root.clone()
-    } else if Index::parse(root)?.children.iter().any(|child| child.digest == *patched) {
+    } else if Index::parse(root)?
+        .children
+        .iter()
+        .any(|child| child.digest == *patched)
+    {
         manifest(store, patched).await?
     } else {
-        return Err(PipelineError::Verification(format!("the index {} does not list {patched} of {platform}", root.digest)));
+        return Err(PipelineError::Verification(format!(
+            "the index {} does not list {patched} of {platform}",
+            root.digest
+        )));
     };
     let manifest = ImageManifest::parse(&raw)?;
-    let top = manifest.layers.last().filter(|top| top.digest == layer.digest).ok_or_else(|| {
-        PipelineError::Verification(format!("the manifest {} does not end in the patch layer {}", raw.digest, layer.digest))
-    })?;
-    let wanted = Wanted { exact: vec![DPKG_STATUS.to_owned()], prefixes: Vec::new(), limit: DATABASE_LIMIT };
+    let top = manifest
+        .layers
+        .last()
+        .filter(|top| top.digest == layer.digest)
+        .ok_or_else(|| {
+            PipelineError::Verification(format!(
+                "the manifest {} does not end in the patch layer {}",
+                raw.digest, layer.digest
+            ))
+        })?;
+    let wanted = Wanted {
+        exact: vec![DPKG_STATUS.to_owned()],
+        prefixes: Vec::new(),
+        limit: DATABASE_LIMIT,
+    };
     let LayerFiles { files, .. } = facts::read_layer(store, top, wanted, platform).await?;
     let status = files.get(DPKG_STATUS).ok_or_else(|| {
-        PipelineError::Verification(format!("the patch layer of {platform} has no package database"))
+        PipelineError::Verification(format!(
+            "the patch layer of {platform} has no package database"
+        ))
     })?;
-    Database::parse(status).map_err(|source| PipelineError::Package { platform: platform.to_owned(), source })
+    Database::parse(status).map_err(|source| PipelineError::Package {
+        platform: platform.to_owned(),
+        source,
+    })
 }

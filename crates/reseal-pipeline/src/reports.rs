@@ -22,7 +22,10 @@ pub(crate) enum Basis {
 }
 
 /// Returns a basis for each platform of the source, in its order, and warnings.
-pub(crate) fn bases(input: &Input, source: &Source) -> Result<(Vec<Basis>, Vec<String>), PipelineError> {
+pub(crate) fn bases(
+    input: &Input,
+    source: &Source,
+) -> Result<(Vec<Basis>, Vec<String>), PipelineError> {
     if input.reports.is_empty() {
         return Ok((vec![Basis::All; source.platforms.len()], Vec::new()));
     }
@@ -53,12 +56,18 @@ pub(crate) fn bases(input: &Input, source: &Source) -> Result<(Vec<Basis>, Vec<S
     Ok((bases, warnings))
 }
 
+/// Reports by name, and what the user should know.
+type Read = (Vec<(String, Report)>, Vec<String>);
+
 /// Reads reports, with what the user should know about each.
-pub(crate) fn read(reports: &[NamedReport]) -> Result<(Vec<(String, Report)>, Vec<String>), PipelineError> {
+pub(crate) fn read(reports: &[NamedReport]) -> Result<Read, PipelineError> {
     let (mut read, mut warnings) = (Vec::new(), Vec::new());
     for named in reports {
-        let report = reseal_report::parse(&named.bytes)
-            .map_err(|source| PipelineError::Report { name: named.name.clone(), source })?;
+        let report =
+            reseal_report::parse(&named.bytes).map_err(|source| PipelineError::Report {
+                name: named.name.clone(),
+                source,
+            })?;
         if !report.has_os_result {
             warnings.push(format!(
                 "the report `{}` says nothing about operating-system packages: there is nothing in it to patch",
@@ -80,7 +89,10 @@ fn candidate(platform: &SourcePlatform) -> Candidate {
     let own = platform.config.diff_ids.clone();
     let mut diff_ids: Vec<Vec<Digest>> = vec![own];
     // A patched image also answers to the report of its base: that is the one that it was patched by.
-    if platform.manifest.annotations.contains_key(annotation::PATCH_BASE)
+    if platform
+        .manifest
+        .annotations
+        .contains_key(annotation::PATCH_BASE)
         && let [base @ .., _patch] = platform.config.diff_ids.as_slice()
     {
         diff_ids.push(base.to_vec());
@@ -90,5 +102,10 @@ fn candidate(platform: &SourcePlatform) -> Candidate {
         diff_ids.push(previous.config.diff_ids.clone());
         config = previous.manifest.config.digest.clone();
     }
-    Candidate { platform: platform.platform.clone(), diff_ids, config, selected: true }
+    Candidate {
+        platform: platform.platform.clone(),
+        diff_ids,
+        config,
+        selected: true,
+    }
 }

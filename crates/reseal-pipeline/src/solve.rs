@@ -9,7 +9,9 @@ use std::{
 use futures_util::future::join_all;
 use reseal_buildkit::{BuildError, BuildOptions, ExportSink, Exported, Gateway, Output, Ref};
 use reseal_pkg::dpkg::Database;
-use reseal_plan::{Base, PlatformPlan, Policy, Surroundings, exit, plan_platform, required_capabilities, to_llb};
+use reseal_plan::{
+    Base, PlatformPlan, Policy, Surroundings, exit, plan_platform, required_capabilities, to_llb,
+};
 use reseal_registry::Registries;
 
 use crate::{
@@ -65,8 +67,11 @@ pub(crate) async fn solve(
     folder: &Path,
     events: &Events,
 ) -> Result<(Vec<Solved>, Vec<(usize, String)>), PipelineError> {
-    let known: BTreeSet<String> =
-        jobs.iter().flat_map(|job| &job.platform.manifest.layers).map(|layer| layer.digest.to_string()).collect();
+    let known: BTreeSet<String> = jobs
+        .iter()
+        .flat_map(|job| &job.platform.manifest.layers)
+        .map(|layer| layer.digest.to_string())
+        .collect();
     let sink = ExportSink::new(folder.to_owned(), known);
     let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
     let forward = {
@@ -80,13 +85,21 @@ pub(crate) async fn solve(
     let options = BuildOptions {
         auth: Some(Arc::new(DaemonAuth(registries.clone()))),
         secrets: BTreeMap::new(),
-        source: source
-            .layout
-            .as_ref()
-            .map(|layout| (STORE.to_owned(), Arc::new(LayoutSource(layout.clone())) as Arc<_>)),
+        source: source.layout.as_ref().map(|layout| {
+            (
+                STORE.to_owned(),
+                Arc::new(LayoutSource(layout.clone())) as Arc<_>,
+            )
+        }),
         export: Some(sink.clone()),
-        exporter_attrs: EXPORT.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
-        platforms: jobs.iter().map(|job| job.platform.platform.to_string()).collect(),
+        exporter_attrs: EXPORT
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect(),
+        platforms: jobs
+            .iter()
+            .map(|job| job.platform.platform.to_string())
+            .collect(),
         internal: false,
         events: sender,
     };
@@ -97,22 +110,39 @@ pub(crate) async fn solve(
         jobs: jobs.to_vec(),
         in_layout: source.layout.is_some(),
         repository: source.store.repository().map(ToString::to_string),
-        surroundings: Surroundings { freshness: settings.freshness.clone(), proxy: settings.proxy.as_ref().map(proxy) },
+        surroundings: Surroundings {
+            freshness: settings.freshness.clone(),
+            proxy: settings.proxy.as_ref().map(proxy),
+        },
         may_fail: settings.allow_platform_failure.clone(),
         policy: settings.input.policy.clone(),
         events: events.clone(),
     });
     let exported = {
         let shared = shared.clone();
-        reseal_buildkit::build(&builder.client, options, |gateway| async move { shared.frontend(&gateway).await }).await
+        reseal_buildkit::build(&builder.client, options, |gateway| async move {
+            shared.frontend(&gateway).await
+        })
+        .await
     };
     let _ = forward.await;
-    if let Some(error) = shared.error.lock().expect("nobody panics while holding it").take() {
+    if let Some(error) = shared
+        .error
+        .lock()
+        .expect("nobody panics while holding it")
+        .take()
+    {
         return Err(error);
     }
     let exported = exported.map_err(PipelineError::Build)?;
-    let mut done = std::mem::take(&mut *shared.done.lock().expect("nobody panics while holding it"));
-    let failed = std::mem::take(&mut *shared.failed.lock().expect("nobody panics while holding it"));
+    let mut done =
+        std::mem::take(&mut *shared.done.lock().expect("nobody panics while holding it"));
+    let failed = std::mem::take(
+        &mut *shared
+            .failed
+            .lock()
+            .expect("nobody panics while holding it"),
+    );
     attach_layers(&mut done, jobs, &exported, &sink)?;
     Ok((done, failed))
 }
@@ -133,7 +163,12 @@ struct Shared {
 
 impl Shared {
     async fn frontend(&self, gateway: &Gateway) -> Result<Output, BuildError> {
-        if let Some(missing) = gateway.capabilities().missing(&required_capabilities()).into_iter().next() {
+        if let Some(missing) = gateway
+            .capabilities()
+            .missing(&required_capabilities())
+            .into_iter()
+            .next()
+        {
             return Err(BuildError::Unsupported(missing));
         }
         let results = join_all(self.jobs.iter().map(|job| self.platform(gateway, job))).await;
@@ -145,11 +180,22 @@ impl Shared {
                         let platform = &job.platform.platform;
                         platforms.push((platform.to_string(), to_llb(platform), layer, None));
                     }
-                    self.done.lock().expect("nobody panics while holding it").push(solved);
+                    self.done
+                        .lock()
+                        .expect("nobody panics while holding it")
+                        .push(solved);
                 }
-                Err(error) if self.may_fail.iter().any(|may| job.platform.platform.matches(may)) => {
+                Err(error)
+                    if self
+                        .may_fail
+                        .iter()
+                        .any(|may| job.platform.platform.matches(may)) =>
+                {
                     let reason = error.to_string();
-                    self.failed.lock().expect("nobody panics while holding it").push((job.place, reason));
+                    self.failed
+                        .lock()
+                        .expect("nobody panics while holding it")
+                        .push((job.place, reason));
                 }
                 Err(error) => {
                     // The callback's error type is the daemon's; ours is handed over beside it.
@@ -162,7 +208,11 @@ impl Shared {
         Ok(Output { platforms })
     }
 
-    async fn platform(&self, gateway: &Gateway, job: &Job) -> Result<(Solved, Option<Ref>), PipelineError> {
+    async fn platform(
+        &self,
+        gateway: &Gateway,
+        job: &Job,
+    ) -> Result<(Solved, Option<Ref>), PipelineError> {
         let name = job.platform.platform.to_string();
         let base = self.base(gateway, job);
         let image = gateway
@@ -181,21 +231,36 @@ impl Shared {
             Basis::Report(report) => Some(report.as_ref()),
             Basis::All | Basis::Preserve => None,
         };
-        let plan = plan_platform(&facts, report, &self.policy)
-            .map_err(|source| PipelineError::Plan { platform: name.clone(), source })?;
+        let plan =
+            plan_platform(&facts, report, &self.policy).map_err(|source| PipelineError::Plan {
+                platform: name.clone(),
+                source,
+            })?;
         self.events.send(Event::Planned {
             platform: plan.platform.clone(),
             packages: plan.packages.len(),
-            findings: plan.packages.iter().map(|package| package.closes.len()).sum(),
+            findings: plan
+                .packages
+                .iter()
+                .map(|package| package.closes.len())
+                .sum(),
         });
         let layer = match reseal_plan::patch(&plan, &base, &self.surroundings) {
-            Some(definition) => {
-                Some(gateway.solve(&definition, true).await.map_err(|error| classify(error, &name))?)
-            }
+            Some(definition) => Some(
+                gateway
+                    .solve(&definition, true)
+                    .await
+                    .map_err(|error| classify(error, &name))?,
+            ),
             None => None,
         };
-        let solved =
-            Solved { place: job.place, plan, before: facts.database, aliases: found.aliases, raw: None };
+        let solved = Solved {
+            place: job.place,
+            plan,
+            before: facts.database,
+            aliases: found.aliases,
+            raw: None,
+        };
         Ok((solved, layer))
     }
 
@@ -218,19 +283,31 @@ fn attach_layers(
     exported: &Exported,
     sink: &ExportSink,
 ) -> Result<(), PipelineError> {
-    let Exported::Index { manifests, .. } = exported else { return Ok(()) };
+    let Exported::Index { manifests, .. } = exported else {
+        return Ok(());
+    };
     for solved in done {
-        let Some(job) = jobs.iter().find(|job| job.place == solved.place) else { continue };
+        let Some(job) = jobs.iter().find(|job| job.place == solved.place) else {
+            continue;
+        };
         let id = job.platform.platform.to_string();
-        let Some((_, manifest)) = manifests.iter().find(|(platform, _)| *platform == id) else { continue };
+        let Some((_, manifest)) = manifests.iter().find(|(platform, _)| *platform == id) else {
+            continue;
+        };
         solved.raw = match manifest.layers.as_slice() {
             [] => None,
             [(digest, ..)] => Some(sink.blob(digest).ok_or_else(|| {
-                PipelineError::Build(BuildError::Callback(format!("the daemon did not send the layer {digest}").into()))
+                PipelineError::Build(BuildError::Callback(
+                    format!("the daemon did not send the layer {digest}").into(),
+                ))
             })?),
             more => {
                 return Err(PipelineError::Build(BuildError::Callback(
-                    format!("the daemon sent {} layers for {id}, where one was asked for", more.len()).into(),
+                    format!(
+                        "the daemon sent {} layers for {id}, where one was asked for",
+                        more.len()
+                    )
+                    .into(),
                 )));
             }
         };
@@ -240,27 +317,70 @@ fn attach_layers(
 
 /// Tells a package manager that failed from a daemon that failed.
 fn classify(error: BuildError, platform: &str) -> PipelineError {
-    let BuildError::Exec { exit_code, log_tail, .. } = &error else { return PipelineError::Build(error) };
+    let BuildError::Exec {
+        exit_code,
+        log_tail,
+        ..
+    } = &error
+    else {
+        return PipelineError::Build(error);
+    };
     let (message, mut hint) = match *exit_code {
-        exit::NO_APT => ("the image has no apt-get", "Patch an image that has a package manager"),
+        exit::NO_APT => (
+            "the image has no apt-get",
+            "Patch an image that has a package manager",
+        ),
         exit::UPDATE => (
             "apt could not update its indexes",
             "Check that the repositories of the image can be reached from the daemon; proxies are taken from HTTP_PROXY and HTTPS_PROXY",
         ),
-        exit::UPGRADE => ("apt could not upgrade the packages", "See the output of apt above; held or broken packages are named there"),
-        exit::BROKEN => ("dpkg left packages half installed", "See the output of dpkg above"),
-        126 | 127 => ("the image has no /bin/sh that runs", "Patch an image that has a shell and a package manager"),
+        exit::UPGRADE => (
+            "apt could not upgrade the packages",
+            "See the output of apt above; held or broken packages are named there",
+        ),
+        exit::BROKEN => (
+            "dpkg left packages half installed",
+            "See the output of dpkg above",
+        ),
+        126 | 127 => (
+            "the image has no /bin/sh that runs",
+            "Patch an image that has a shell and a package manager",
+        ),
         _ => ("the package manager failed", "See its output above"),
     };
     for (sign, meaning) in [
-        ("is expired", "The repository's signed index is past its Valid-Until: the mirror lags, or the release is archived. Point the image at an archive, or set `Acquire::Check-Valid-Until \"false\"` in its apt configuration"),
-        ("is not valid yet", "The clock of the daemon is behind: set it right"),
-        ("EXPKEYSIG", "The keys of the repository have expired: update the image's keyring package, or use a newer base image"),
-        ("NO_PUBKEY", "The image has no key for one of its repositories: add it, or remove the repository"),
-        ("does not have a Release file", "The repositories of this release are gone, as happens after its end of life: point the image's sources at the distribution's archive, or move to a newer base image"),
-        ("404  Not Found", "A file is gone from the repository: run again with `--no-cache`; if the release is past its end of life, use the distribution's archive"),
-        ("No space left on device", "The daemon's disk is full: free space or prune its cache"),
-        ("exec format error", "The daemon cannot run this platform: install an emulator (qemu-user-static with binfmt_misc), or name a native node with `--addr PLATFORM=ADDRESS`"),
+        (
+            "is expired",
+            "The repository's signed index is past its Valid-Until: the mirror lags, or the release is archived. Point the image at an archive, or set `Acquire::Check-Valid-Until \"false\"` in its apt configuration",
+        ),
+        (
+            "is not valid yet",
+            "The clock of the daemon is behind: set it right",
+        ),
+        (
+            "EXPKEYSIG",
+            "The keys of the repository have expired: update the image's keyring package, or use a newer base image",
+        ),
+        (
+            "NO_PUBKEY",
+            "The image has no key for one of its repositories: add it, or remove the repository",
+        ),
+        (
+            "does not have a Release file",
+            "The repositories of this release are gone, as happens after its end of life: point the image's sources at the distribution's archive, or move to a newer base image",
+        ),
+        (
+            "404  Not Found",
+            "A file is gone from the repository: run again with `--no-cache`; if the release is past its end of life, use the distribution's archive",
+        ),
+        (
+            "No space left on device",
+            "The daemon's disk is full: free space or prune its cache",
+        ),
+        (
+            "exec format error",
+            "The daemon cannot run this platform: install an emulator (qemu-user-static with binfmt_misc), or name a native node with `--addr PLATFORM=ADDRESS`",
+        ),
     ] {
         if log_tail.contains(sign) {
             hint = meaning;

@@ -4,8 +4,8 @@ use std::{path::Path, sync::Arc};
 
 use futures_util::future::try_join_all;
 use reseal_oci::{
-    CONFIG_LIMIT, Descriptor, Digest, ImageConfig, ImageManifest, Index, Kind, Location, Platform, RawManifest, Tag,
-    annotation,
+    CONFIG_LIMIT, Descriptor, Digest, ImageConfig, ImageManifest, Index, Kind, Location, Platform,
+    RawManifest, Tag, annotation,
 };
 use reseal_registry::{Layout, Registries, Store, StoreError, Target};
 
@@ -24,6 +24,8 @@ pub(crate) struct Source {
     pub layout: Option<Arc<Layout>>,
     /// What the user named, without a digest.
     pub name: String,
+    /// The name of what is patched: the recorded one where the image was patched before.
+    pub base_name: String,
     /// The tag that was resolved.
     pub tag: Option<Tag>,
     /// What the reference means.
@@ -63,7 +65,10 @@ pub(crate) struct Image {
 impl Source {
     /// Returns the source as results name it.
     pub(crate) fn as_pinned(&self) -> Pinned {
-        Pinned { reference: self.name.clone(), digest: self.pinned.digest.clone() }
+        Pinned {
+            reference: self.name.clone(),
+            digest: self.pinned.digest.clone(),
+        }
     }
 }
 
@@ -73,19 +78,23 @@ pub(crate) fn store_error(action: impl Into<String>) -> impl FnOnce(StoreError) 
     move |source| PipelineError::Store { action, source }
 }
 
+/// A place, and the layout where it is one.
+pub(crate) type Opened = (Arc<dyn Store>, Option<Arc<Layout>>);
+
 /// Opens the place that `location` names.
 pub(crate) fn open(
     location: &Location,
     registries: &Registries,
     create: bool,
-) -> Result<(Arc<dyn Store>, Option<Arc<Layout>>), PipelineError> {
+) -> Result<Opened, PipelineError> {
     match location {
         Location::Registry(reference) => Ok((registries.open(&reference.repository), None)),
         Location::Layout { path, .. } => {
             let open = if create { Layout::create } else { Layout::open };
-            let layout = Arc::new(
-                open(Path::new(path)).map_err(store_error(format!("open the OCI layout `{}`", path.display())))?,
-            );
+            let layout = Arc::new(open(Path::new(path)).map_err(store_error(format!(
+                "open the OCI layout `{}`",
+                path.display()
+            )))?);
             Ok((layout.clone(), Some(layout)))
         }
     }
@@ -110,19 +119,23 @@ pub(crate) async fn resolve(
     events.send(Event::Started(Stage::Resolve, None));
     let (store, layout) = open(&input.source, registries, false)?;
     let (target, name, tag) = target(&input.source, layout.as_deref())?;
-    let pinned = store
-        .manifest(&target)
-        .await
-        .map_err(store_error(format!("fetch the manifest of `{}`", input.source)))?;
+    let pinned = store.manifest(&target).await.map_err(store_error(format!(
+        "fetch the manifest of `{}`",
+        input.source
+    )))?;
     let base = match patched {
         Patched::Base => recorded_base(store.as_ref(), &pinned).await?,
         Patched::Itself => None,
     };
-    let root = base.unwrap_or_else(|| pinned.clone());
+    let (root, base_name) = match base {
+        Some(base) => (base.manifest, base.name.unwrap_or_else(|| name.clone())),
+        None => (pinned.clone(), name.clone()),
+    };
     let mut source = Source {
         store,
         layout,
         name,
+        base_name,
         tag,
         pinned,
         root,
@@ -136,7 +149,10 @@ pub(crate) async fn resolve(
         Kind::Other => {
             return Err(PipelineError::Image {
                 image: source.name.clone(),
-                message: format!("its media type `{}` is neither an image nor an index", source.root.media_type),
+                message: format!(
+                    "its media type `{}` is neither an image nor an index",
+                    source.root.media_type
+                ),
                 hint: Some("Only OCI and Docker schema 2 images can be patched".into()),
             });
         }
@@ -147,14 +163,21 @@ pub(crate) async fn resolve(
     events.send(Event::Resolved {
         reference: source.name.clone(),
         digest: source.pinned.digest.clone(),
-        platforms: source.platforms.iter().map(|platform| platform.platform.clone()).collect(),
+        platforms: source
+            .platforms
+            .iter()
+            .map(|platform| platform.platform.clone())
+            .collect(),
     });
     events.send(Event::Finished(Stage::Resolve, None));
     Ok(source)
 }
 
 /// Returns what to ask for, the name without a digest, and the tag.
-fn target(source: &Location, layout: Option<&Layout>) -> Result<(Target, String, Option<Tag>), PipelineError> {
+fn target(
+    source: &Location,
+    layout: Option<&Layout>,
+) -> Result<(Target, String, Option<Tag>), PipelineError> {
     let (tag, digest, name) = match source {
         Location::Registry(reference) => {
             let name = match &reference.tag {
@@ -174,49 +197,82 @@ fn target(source: &Location, layout: Option<&Layout>) -> Result<(Target, String,
     let target = match (digest, &tag, layout) {
         (Some(digest), ..) => Target::Digest(digest),
         (None, Some(tag), _) => Target::Tag(tag.clone()),
-        (None, None, Some(layout)) => {
-            Target::Digest(layout.only_image().map_err(store_error(format!("choose an image of `{name}`")))?.digest)
-        }
+        (None, None, Some(layout)) => Target::Digest(
+            layout
+                .only_image()
+                .map_err(store_error(format!("choose an image of `{name}`")))?
+                .digest,
+        ),
         (None, None, None) => {
-            return Err(PipelineError::Usage { message: "empty image reference".into(), hint: None });
+            return Err(PipelineError::Usage {
+                message: "empty image reference".into(),
+                hint: None,
+            });
         }
     };
     Ok((target, name, tag))
 }
 
+/// What a patched image records of its base.
+struct Recorded {
+    manifest: RawManifest,
+    name: Option<String>,
+}
+
 /// Layers never stack up: an image that was patched before is patched from its recorded base.
-async fn recorded_base(store: &dyn Store, pinned: &RawManifest) -> Result<Option<RawManifest>, PipelineError> {
+async fn recorded_base(
+    store: &dyn Store,
+    pinned: &RawManifest,
+) -> Result<Option<Recorded>, PipelineError> {
     let annotations = match pinned.kind() {
         Kind::Index => Index::parse(pinned)?.annotations,
         Kind::Image => ImageManifest::parse(pinned)?.annotations,
         Kind::Other => return Ok(None),
     };
-    let Some(base) = annotations.get(annotation::PATCH_BASE) else { return Ok(None) };
+    let Some(base) = annotations.get(annotation::PATCH_BASE) else {
+        return Ok(None);
+    };
     let digest: Digest = base.parse().map_err(|_| PipelineError::Image {
         image: pinned.digest.to_string(),
         message: format!("its annotation `{}` is no digest", annotation::PATCH_BASE),
         hint: None,
     })?;
-    store
+    let manifest = store
         .manifest(&Target::Digest(digest))
         .await
-        .map(Some)
-        .map_err(store_error(format!("fetch the base that {} was patched from", pinned.digest)))
+        .map_err(store_error(format!(
+            "fetch the base that {} was patched from",
+            pinned.digest
+        )))?;
+    Ok(Some(Recorded {
+        manifest,
+        name: annotations.get(annotation::BASE_NAME).cloned(),
+    }))
 }
 
-async fn platforms_of_index(source: &mut Source, wanted: Option<&[Platform]>) -> Result<(), PipelineError> {
+async fn platforms_of_index(
+    source: &mut Source,
+    wanted: Option<&[Platform]>,
+) -> Result<(), PipelineError> {
     let index = Index::parse(&source.root)?;
     let mut chosen: Vec<&Descriptor> = Vec::new();
     for (position, child) in index.children.iter().enumerate() {
-        let Some(platform) = &child.platform else { continue };
+        let Some(platform) = &child.platform else {
+            continue;
+        };
         if platform.is_unknown() || index.attestation_of(position).is_some() {
             continue;
         }
-        let asked = wanted.is_none_or(|wanted| wanted.iter().any(|wanted| platform.matches(wanted)));
+        let asked =
+            wanted.is_none_or(|wanted| wanted.iter().any(|wanted| platform.matches(wanted)));
         if asked && platform.is_linux() {
             chosen.push(child);
         } else {
-            let reason = if platform.is_linux() { "not asked for" } else { "not a Linux platform" };
+            let reason = if platform.is_linux() {
+                "not asked for"
+            } else {
+                "not a Linux platform"
+            };
             source.preserved.push(Preserved {
                 platform: platform.clone(),
                 digest: child.digest.clone(),
@@ -224,7 +280,11 @@ async fn platforms_of_index(source: &mut Source, wanted: Option<&[Platform]>) ->
             });
         }
     }
-    let listed: Vec<&Platform> = index.children.iter().filter_map(|child| child.platform.as_ref()).collect();
+    let listed: Vec<&Platform> = index
+        .children
+        .iter()
+        .filter_map(|child| child.platform.as_ref())
+        .collect();
     every_wanted_exists(source, wanted, &listed)?;
     if chosen.is_empty() {
         return Err(PipelineError::Image {
@@ -236,7 +296,10 @@ async fn platforms_of_index(source: &mut Source, wanted: Option<&[Platform]>) ->
     let store = source.store.as_ref();
     source.platforms = try_join_all(chosen.into_iter().map(|child| async move {
         let image = fetch_image(store, child).await?;
-        let platform = child.platform.clone().unwrap_or_else(|| image.config.platform.clone());
+        let platform = child
+            .platform
+            .clone()
+            .unwrap_or_else(|| image.config.platform.clone());
         Ok::<_, PipelineError>(SourcePlatform {
             platform,
             manifest: image.manifest,
@@ -256,8 +319,11 @@ fn every_wanted_exists(
 ) -> Result<(), PipelineError> {
     for wanted in wanted.unwrap_or_default() {
         if !listed.iter().any(|platform| platform.matches(wanted)) {
-            let names: Vec<String> =
-                listed.iter().filter(|p| !p.is_unknown()).map(ToString::to_string).collect();
+            let names: Vec<String> = listed
+                .iter()
+                .filter(|p| !p.is_unknown())
+                .map(ToString::to_string)
+                .collect();
             return Err(PipelineError::Usage {
                 message: format!("`{}` has no platform {wanted}", source.name),
                 hint: Some(format!("It has: {}", names.join(", "))),
@@ -279,33 +345,46 @@ async fn single(source: &mut Source, wanted: Option<&[Platform]>) -> Result<(), 
             hint: None,
         });
     }
-    source.platforms.push(SourcePlatform { platform, manifest, config, previous: None });
+    source.platforms.push(SourcePlatform {
+        platform,
+        manifest,
+        config,
+        previous: None,
+    });
     Ok(())
 }
 
 /// Finds, for each platform of the base, the earlier patch that is replaced.
 async fn add_previous(source: &mut Source) -> Result<(), PipelineError> {
-    let images = match source.pinned.kind() {
-        Kind::Index => {
-            let index = Index::parse(&source.pinned)?;
-            let store = source.store.as_ref();
-            let bases: Vec<&Digest> = source.platforms.iter().map(|p| &p.manifest.raw.digest).collect();
-            let children = index.children.iter().enumerate().filter(|(position, child)| {
+    let images = if source.pinned.kind() == Kind::Index {
+        let index = Index::parse(&source.pinned)?;
+        let store = source.store.as_ref();
+        let bases: Vec<&Digest> = source
+            .platforms
+            .iter()
+            .map(|p| &p.manifest.raw.digest)
+            .collect();
+        let children = index
+            .children
+            .iter()
+            .enumerate()
+            .filter(|(position, child)| {
                 index.attestation_of(*position).is_none()
                     && child.platform.as_ref().is_some_and(Platform::is_linux)
                     && !bases.contains(&&child.digest)
             });
-            try_join_all(children.map(|(_, child)| fetch_image(store, child))).await?
-        }
-        _ => {
-            let manifest = ImageManifest::parse(&source.pinned)?;
-            let config = fetch_config(source.store.as_ref(), &manifest).await?;
-            vec![Image { manifest, config }]
-        }
+        try_join_all(children.map(|(_, child)| fetch_image(store, child))).await?
+    } else {
+        let manifest = ImageManifest::parse(&source.pinned)?;
+        let config = fetch_config(source.store.as_ref(), &manifest).await?;
+        vec![Image { manifest, config }]
     };
     for image in images {
         let base = image.manifest.annotations.get(annotation::PATCH_BASE);
-        let platform = source.platforms.iter_mut().find(|p| base.is_some_and(|base| p.manifest.raw.digest.as_str() == base));
+        let platform = source
+            .platforms
+            .iter_mut()
+            .find(|p| base.is_some_and(|base| p.manifest.raw.digest.as_str() == base));
         if let Some(platform) = platform {
             platform.previous = Some(Box::new(image));
         }
@@ -323,10 +402,16 @@ async fn fetch_image(store: &dyn Store, child: &Descriptor) -> Result<Image, Pip
     Ok(Image { manifest, config })
 }
 
-async fn fetch_config(store: &dyn Store, manifest: &ImageManifest) -> Result<ImageConfig, PipelineError> {
+async fn fetch_config(
+    store: &dyn Store,
+    manifest: &ImageManifest,
+) -> Result<ImageConfig, PipelineError> {
     let bytes = store
         .blob(&manifest.config.digest, CONFIG_LIMIT as u64)
         .await
-        .map_err(store_error(format!("fetch the configuration {}", manifest.config.digest)))?;
+        .map_err(store_error(format!(
+            "fetch the configuration {}",
+            manifest.config.digest
+        )))?;
     Ok(ImageConfig::parse(bytes)?)
 }

@@ -12,8 +12,8 @@ use crate::{
     error::{Class, PipelineError},
     event::{Event, Events, Stage},
     facts,
+    gate::pass_gate,
     outcome::{Outcome, PlatformResult, Preserved, RunResult, SCHEMA},
-    patch::{pass_gate, unchanged_result},
     reports::{self, Basis, bases},
     settings::{Input, NamedReport, Unreported},
     source::{Patched, Source, SourcePlatform, resolve},
@@ -71,10 +71,17 @@ pub async fn verify(
         }
     }
     result.platforms = try_join_all(
-        verified.into_iter().map(|(platform, report)| verify_platform(&source, platform, report, &settings.input)),
+        verified
+            .into_iter()
+            .map(|(platform, report)| verify_platform(&source, platform, report, &settings.input)),
     )
     .await?;
-    result.counts = count(result.platforms.iter().flat_map(|platform| &platform.findings));
+    result.counts = count(
+        result
+            .platforms
+            .iter()
+            .flat_map(|platform| &platform.findings),
+    );
     agree(settings, &source, &mut result)?;
     pass_gate(&mut result)?;
     events.send(Event::Finished(Stage::Verify, None));
@@ -103,14 +110,28 @@ async fn verify_platform(
         database: found.database,
         previous: None,
     };
-    let plan = plan_platform(&facts, Some(report), &input.policy)
-        .map_err(|source| PipelineError::Plan { platform: name, source })?;
+    let plan = plan_platform(&facts, Some(report), &input.policy).map_err(|source| {
+        PipelineError::Plan {
+            platform: name,
+            source,
+        }
+    })?;
     let findings = verdicts(&plan.findings, &facts.database, &input.policy);
-    Ok(unchanged_result(&platform.platform, &platform.manifest, findings, plan.held))
+    let digest = &platform.manifest.raw.digest;
+    Ok(PlatformResult::unchanged(
+        &platform.platform,
+        digest,
+        findings,
+        plan.held,
+    ))
 }
 
 /// A scan after the patch must find none of what counts as fixed, and nothing new at or above the gate.
-fn agree(settings: &VerifySettings, source: &Source, result: &mut RunResult) -> Result<(), PipelineError> {
+fn agree(
+    settings: &VerifySettings,
+    source: &Source,
+    result: &mut RunResult,
+) -> Result<(), PipelineError> {
     if settings.rescan_reports.is_empty() {
         return Ok(());
     }
@@ -124,17 +145,27 @@ fn agree(settings: &VerifySettings, source: &Source, result: &mut RunResult) -> 
     result.warnings.extend(warnings);
     let (mut again, mut new_at_gate) = (Vec::new(), Vec::new());
     for (platform, basis) in source.platforms.iter().zip(&bases) {
-        let Basis::Report(rescan) = basis else { continue };
+        let Basis::Report(rescan) = basis else {
+            continue;
+        };
         if rescan.packages.is_empty() && rescan.findings.is_empty() {
             return Err(PipelineError::Mismatch {
-                message: format!("The scan after the patch lists no package of {}: it proves nothing", platform.platform),
+                message: format!(
+                    "The scan after the patch lists no package of {}: it proves nothing",
+                    platform.platform
+                ),
                 hint: "Scan with `trivy image --format json --list-all-pkgs`".into(),
             });
         }
-        let Some(verified) = result.platforms.iter().find(|verified| verified.platform == platform.platform) else {
+        let Some(verified) = result
+            .platforms
+            .iter()
+            .find(|verified| verified.platform == platform.platform)
+        else {
             continue;
         };
-        let key = |finding: &FindingResult| (finding.finding.id.clone(), finding.finding.package.clone());
+        let key =
+            |finding: &FindingResult| (finding.finding.id.clone(), finding.finding.package.clone());
         let known: BTreeSet<_> = verified.findings.iter().map(key).collect();
         let gone: BTreeSet<_> = verified
             .findings
@@ -156,11 +187,25 @@ fn agree(settings: &VerifySettings, source: &Source, result: &mut RunResult) -> 
     }
     let (class, message) = match (again.as_slice(), new_at_gate.as_slice()) {
         ([], []) => return Ok(()),
-        ([], new) => (Class::NewFinding, format!("The scan after the patch found something new: {}", new.join(", "))),
-        (again, _) => {
-            (Class::Residual, format!("The scan after the patch still found what counts as fixed: {}", again.join(", ")))
-        }
+        ([], new) => (
+            Class::NewFinding,
+            format!(
+                "The scan after the patch found something new: {}",
+                new.join(", ")
+            ),
+        ),
+        (again, _) => (
+            Class::Residual,
+            format!(
+                "The scan after the patch still found what counts as fixed: {}",
+                again.join(", ")
+            ),
+        ),
     };
     result.outcome = Outcome::Residual;
-    Err(PipelineError::Gate { message, class, result: Box::new(result.clone()) })
+    Err(PipelineError::Gate {
+        message,
+        class,
+        result: Box::new(result.clone()),
+    })
 }

@@ -142,23 +142,19 @@ fn set_aside(report: &Report, candidates: &[Candidate]) -> Option<usize> {
 }
 
 fn by_platform(report: &Report, candidates: &[Candidate]) -> Option<usize> {
-    match &report.platform {
-        Some(platform) => {
-            let wanted = to_platform(platform);
-            candidates
-                .iter()
-                .position(|candidate| candidate.platform.matches(&wanted))
-        }
-        None => {
-            let mut selected = candidates
-                .iter()
-                .enumerate()
-                .filter(|(_, candidate)| candidate.selected);
-            match (selected.next(), selected.next()) {
-                (Some((only, _)), None) => Some(only),
-                _ => None,
-            }
-        }
+    if let Some(platform) = &report.platform {
+        let wanted = to_platform(platform);
+        return candidates
+            .iter()
+            .position(|candidate| candidate.platform.matches(&wanted));
+    }
+    let mut selected = candidates
+        .iter()
+        .enumerate()
+        .filter(|(_, candidate)| candidate.selected);
+    match (selected.next(), selected.next()) {
+        (Some((only, _)), None) => Some(only),
+        _ => None,
     }
 }
 

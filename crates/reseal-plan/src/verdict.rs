@@ -81,7 +81,7 @@ pub fn gate<'a>(findings: impl IntoIterator<Item = &'a FindingResult>) -> Gate {
     for finding in findings {
         match finding.verdict {
             Verdict::NotFixed | Verdict::CannotTell if finding.planned || finding.gated => {
-                residual += 1
+                residual += 1;
             }
             Verdict::NoFixAvailable if finding.gated => no_fix += 1,
             _ => {}
