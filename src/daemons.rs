@@ -1,10 +1,12 @@
-//! Finds and connects BuildKit daemons for the pipeline.
+//! Finds and connects `BuildKit` daemons for the pipeline.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
-use reseal_buildkit::{Address, Client, ConnectError, ConnectOptions, PrivateDaemon, TlsFiles, dial, discover};
+use reseal_buildkit::{
+    Address, Client, ConnectError, ConnectOptions, PrivateDaemon, TlsFiles, dial, discover,
+};
 use reseal_oci::Platform;
 use reseal_pipeline::{Builder, Builders, CLEAN_UP, Event, Events, PipelineError};
 use tokio::sync::Mutex;
@@ -23,7 +25,12 @@ pub(crate) struct Daemons {
 impl Daemons {
     /// Returns daemons that are not connected yet. Remarks about the search go to `events`.
     pub(crate) fn new(settings: BuilderSettings, timeout: Duration, events: Events) -> Self {
-        Self { settings, timeout, events, private: Mutex::new(None) }
+        Self {
+            settings,
+            timeout,
+            events,
+            private: Mutex::new(None),
+        }
     }
 
     /// Ends what was started, within [`CLEAN_UP`].
@@ -57,13 +64,21 @@ impl Daemons {
         address: &Address,
         options: ConnectOptions,
     ) -> Result<Builder, ConnectError> {
-        let options = ConnectOptions { platform: platform.as_ref().map(ToString::to_string), ..options };
+        let options = ConnectOptions {
+            platform: platform.as_ref().map(ToString::to_string),
+            ..options
+        };
         let connection = dial(address, &options).await?;
         let why = match &platform {
             Some(platform) => format!("--addr for {platform}"),
             None => "--addr".to_owned(),
         };
-        Ok(Builder { address: address.to_string(), why, platform, client: Client::new(connection) })
+        Ok(Builder {
+            address: address.to_string(),
+            why,
+            platform,
+            client: Client::new(connection),
+        })
     }
 }
 
@@ -72,11 +87,10 @@ impl Builders for Daemons {
     async fn connect(&self) -> Result<Vec<Builder>, PipelineError> {
         let options = self.options()?;
         if !self.settings.addresses.is_empty() {
-            let dials = self
-                .settings
-                .addresses
-                .iter()
-                .map(|(platform, address)| self.dial(platform.clone(), address, options.clone()));
+            let dials =
+                self.settings.addresses.iter().map(|(platform, address)| {
+                    self.dial(platform.clone(), address, options.clone())
+                });
             return Ok(try_join_all(dials).await?);
         }
         let mut log = |line| self.events.send(Event::Note(line));

@@ -33,7 +33,10 @@ pub(crate) enum Ci {
 impl Env {
     /// Returns a variable; one that is empty counts as not set.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.variables
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
     }
 
     /// Returns the first of these variables that is set.
@@ -43,7 +46,10 @@ impl Env {
 
     /// Returns the CI system, if the run is in one.
     pub(crate) fn ci(&self) -> Option<Ci> {
-        let on = |name| self.get(name).is_some_and(|value| !matches!(value, "0" | "false"));
+        let on = |name| {
+            self.get(name)
+                .is_some_and(|value| !matches!(value, "0" | "false"))
+        };
         if on("GITHUB_ACTIONS") {
             Some(Ci::Github)
         } else if on("GITLAB_CI") {
@@ -60,7 +66,8 @@ impl Env {
 
     /// Returns the folder for temporary files.
     pub(crate) fn temp_dir(&self) -> PathBuf {
-        self.first(&["TMPDIR", "TEMP", "TMP"]).map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
+        self.first(&["TMPDIR", "TEMP", "TMP"])
+            .map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
     }
 
     /// Returns whether colours may be used on a stream. `NO_COLOR` wins over `CLICOLOR_FORCE`.
@@ -78,7 +85,10 @@ impl Env {
 #[cfg(test)]
 pub(crate) fn env(variables: &[(&str, &str)]) -> Env {
     Env {
-        variables: variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        variables: variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
         now: 1_700_000_000,
         random: 0xfeed,
         ..Env::default()
@@ -96,7 +106,10 @@ mod tests {
             (&[("CI", "true")], Some(Ci::Other)),
             (&[("CI", "false")], None),
             (&[("CI", "")], None),
-            (&[("CI", "true"), ("GITHUB_ACTIONS", "true")], Some(Ci::Github)),
+            (
+                &[("CI", "true"), ("GITHUB_ACTIONS", "true")],
+                Some(Ci::Github),
+            ),
             (&[("CI", "true"), ("GITLAB_CI", "true")], Some(Ci::Gitlab)),
         ] {
             assert_eq!(env(variables).ci(), wanted, "{variables:?}");

@@ -57,13 +57,20 @@ pub(crate) fn last_lines(text: &str, limit: usize) -> Vec<String> {
     if skipped > 0 {
         out.push(format!("… {skipped} lines left out"));
     }
-    out.extend(all[skipped..].iter().map(|line| self::line(last_version(line))));
+    out.extend(
+        all[skipped..]
+            .iter()
+            .map(|line| self::line(last_version(line))),
+    );
     out
 }
 
 /// Returns what a terminal would show of a line that was redrawn.
 pub(crate) fn last_version(line: &str) -> &str {
-    line.trim_end_matches('\r').rsplit('\r').next().unwrap_or_default()
+    line.trim_end_matches('\r')
+        .rsplit('\r')
+        .next()
+        .unwrap_or_default()
 }
 
 /// Control characters, and those that reorder or hide text.
@@ -104,7 +111,10 @@ mod tests {
 
     #[test]
     fn the_end_of_a_log_is_kept() {
-        assert_eq!(last_lines("a\nb\n10%\r50%\r100%\n", 2), ["… 1 lines left out", "b", "100%"]);
+        assert_eq!(
+            last_lines("a\nb\n10%\r50%\r100%\n", 2),
+            ["… 1 lines left out", "b", "100%"]
+        );
         assert_eq!(last_lines("a\nb", 5), ["a", "b"]);
     }
 }

@@ -20,22 +20,97 @@ pub(crate) enum Reason {
 
 /// Every reason with its code, its name in JSON and what it means.
 pub(crate) const TABLE: &[(Reason, u8, &str, &str)] = &[
-    (Reason::Class(Class::Internal), 1, "internal", "internal error, a bug"),
-    (Reason::Class(Class::Usage), USAGE, "usage", "usage or configuration"),
-    (Reason::Class(Class::NoFix), 10, "no_fix", "a gated finding has no fix"),
-    (Reason::Class(Class::Residual), 11, "residual", "a gated finding remains after the patch"),
-    (Reason::Class(Class::Install), 12, "install", "packages could not be resolved or installed"),
-    (Reason::Class(Class::NewFinding), 13, "new_finding", "a gated finding is there only after the patch"),
-    (Reason::Class(Class::Unreachable), 20, "unreachable", "no BuildKit daemon answers"),
-    (Reason::Class(Class::Capability), 21, "capability", "the BuildKit daemon lacks a capability"),
+    (
+        Reason::Class(Class::Internal),
+        1,
+        "internal",
+        "internal error, a bug",
+    ),
+    (
+        Reason::Class(Class::Usage),
+        USAGE,
+        "usage",
+        "usage or configuration",
+    ),
+    (
+        Reason::Class(Class::NoFix),
+        10,
+        "no_fix",
+        "a gated finding has no fix",
+    ),
+    (
+        Reason::Class(Class::Residual),
+        11,
+        "residual",
+        "a gated finding remains after the patch",
+    ),
+    (
+        Reason::Class(Class::Install),
+        12,
+        "install",
+        "packages could not be resolved or installed",
+    ),
+    (
+        Reason::Class(Class::NewFinding),
+        13,
+        "new_finding",
+        "a gated finding is there only after the patch",
+    ),
+    (
+        Reason::Class(Class::Unreachable),
+        20,
+        "unreachable",
+        "no BuildKit daemon answers",
+    ),
+    (
+        Reason::Class(Class::Capability),
+        21,
+        "capability",
+        "the BuildKit daemon lacks a capability",
+    ),
     (Reason::Class(Class::Solve), 22, "solve", "the solve failed"),
-    (Reason::Class(Class::RegistryAuth), 30, "registry_auth", "the registry refused the credentials"),
-    (Reason::Class(Class::RegistryTransport), 31, "registry_transport", "the registry could not be used"),
-    (Reason::Class(Class::RateLimited), 32, "rate_limited", "the registry asks to come back later"),
-    (Reason::Class(Class::Report), 40, "report", "a report is unreadable or unsupported"),
-    (Reason::Class(Class::Mismatch), 41, "mismatch", "a report does not match the image"),
-    (Reason::Class(Class::Promotion), 60, "promotion", "the tag moved while the run went on"),
-    (Reason::Class(Class::Timeout), 124, "timeout", "the time given by --timeout is up"),
+    (
+        Reason::Class(Class::RegistryAuth),
+        30,
+        "registry_auth",
+        "the registry refused the credentials",
+    ),
+    (
+        Reason::Class(Class::RegistryTransport),
+        31,
+        "registry_transport",
+        "the registry could not be used",
+    ),
+    (
+        Reason::Class(Class::RateLimited),
+        32,
+        "rate_limited",
+        "the registry asks to come back later",
+    ),
+    (
+        Reason::Class(Class::Report),
+        40,
+        "report",
+        "a report is unreadable or unsupported",
+    ),
+    (
+        Reason::Class(Class::Mismatch),
+        41,
+        "mismatch",
+        "a report does not match the image",
+    ),
+    (
+        Reason::Class(Class::Promotion),
+        60,
+        "promotion",
+        "the tag moved while the run went on",
+    ),
+    (
+        Reason::Class(Class::Timeout),
+        124,
+        "timeout",
+        "the time given by --timeout is up",
+    ),
     (Reason::Interrupted, 130, "interrupted", "Ctrl-C (SIGINT)"),
     (Reason::Terminated, 143, "terminated", "SIGTERM"),
 ];
@@ -97,15 +172,24 @@ mod tests {
 
     #[test]
     fn codes_and_names_are_distinct() {
-        assert_eq!(TABLE.iter().map(|row| row.1).collect::<BTreeSet<_>>().len(), TABLE.len());
-        assert_eq!(TABLE.iter().map(|row| row.2).collect::<BTreeSet<_>>().len(), TABLE.len());
+        assert_eq!(
+            TABLE.iter().map(|row| row.1).collect::<BTreeSet<_>>().len(),
+            TABLE.len()
+        );
+        assert_eq!(
+            TABLE.iter().map(|row| row.2).collect::<BTreeSet<_>>().len(),
+            TABLE.len()
+        );
         assert!(TABLE.iter().all(|row| row.1 != UNCHANGED && row.1 != 0));
     }
 
     #[test]
     fn help_lists_every_code() {
         for (_, code, _, meaning) in TABLE {
-            assert!(SUMMARY.contains(&format!("{code:>5}  {meaning}")), "{code} is missing in --help");
+            assert!(
+                SUMMARY.contains(&format!("{code:>5}  {meaning}")),
+                "{code} is missing in --help"
+            );
         }
     }
 
@@ -113,7 +197,10 @@ mod tests {
     fn the_page_about_exit_codes_lists_every_code() {
         let page = include_str!("../docs/exit-codes.md");
         for (_, code, name, meaning) in TABLE {
-            assert!(page.contains(&format!("| {code} | `{name}` | {meaning}")), "{code} is missing in docs/exit-codes.md");
+            assert!(
+                page.contains(&format!("| {code} | `{name}` | {meaning}")),
+                "{code} is missing in docs/exit-codes.md"
+            );
         }
         assert!(page.contains(&format!("| {UNCHANGED} |")));
     }

@@ -27,7 +27,14 @@ pub(crate) struct Failure {
 impl Failure {
     /// Returns a failure without causes.
     pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), causes: Vec::new(), hint: None, log: None, result: None }
+        Self {
+            reason,
+            message: message.into(),
+            causes: Vec::new(),
+            hint: None,
+            log: None,
+            result: None,
+        }
     }
 
     /// Returns a request that cannot be meant.
@@ -53,13 +60,21 @@ impl From<PipelineError> for Failure {
         let (message, causes) = (error.to_string(), chain(error.source()));
         let (reason, hint) = (Reason::Class(error.class()), error.hint());
         let (log, result) = match error {
-            PipelineError::Install { log, .. } | PipelineError::Build(BuildError::Exec { log_tail: log, .. }) => {
+            PipelineError::Install { log, .. }
+            | PipelineError::Build(BuildError::Exec { log_tail: log, .. }) => {
                 (Some(log).filter(|log| !log.trim().is_empty()), None)
             }
             PipelineError::Gate { result, .. } => (None, Some(result)),
             _ => (None, None),
         };
-        Self { reason, message, causes, hint, log, result }
+        Self {
+            reason,
+            message,
+            causes,
+            hint,
+            log,
+            result,
+        }
     }
 }
 

@@ -8,8 +8,15 @@ use crate::{
 };
 
 /// Crates whose spans are ours.
-const OURS: [&str; 7] =
-    ["reseal", "reseal_buildkit", "reseal_oci", "reseal_pipeline", "reseal_plan", "reseal_registry", "reseal_report"];
+const OURS: [&str; 7] = [
+    "reseal",
+    "reseal_buildkit",
+    "reseal_oci",
+    "reseal_pipeline",
+    "reseal_plan",
+    "reseal_registry",
+    "reseal_report",
+];
 
 /// Returns whether more than warnings are logged.
 pub(crate) fn is_on(args: &GlobalArgs, env: &Env) -> bool {

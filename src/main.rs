@@ -41,7 +41,9 @@ fn main() -> ExitCode {
 
 fn run() -> ExitCode {
     let env = environment();
-    let parsed = args::command(&env.variables).try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed = args::command(&env.variables)
+        .try_get_matches()
+        .and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => return refused(&error, &env),
@@ -60,9 +62,17 @@ fn run() -> ExitCode {
 
 fn execute(cli: Cli, env: Env, mode: Mode) -> Result<u8, Failure> {
     // A run waits for others nearly all of its time; two threads draw and compute.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(|error| {
-        Failure::new(Reason::Class(Class::Internal), "Could not start the runtime").because(&error)
-    })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            Failure::new(
+                Reason::Class(Class::Internal),
+                "Could not start the runtime",
+            )
+            .because(&error)
+        })?;
     let outcome = runtime.block_on(command::run(cli, env, mode));
     // A read of standard input that nobody waits for any more must not keep the process.
     runtime.shutdown_timeout(Duration::from_millis(500));
@@ -93,11 +103,17 @@ fn refused(error: &clap::Error, env: &Env) -> ExitCode {
     }
     let arguments: Vec<String> = std::env::args().collect();
     let json = arguments.iter().any(|argument| argument == "--format=json")
-        || arguments.windows(2).any(|pair| pair[0] == "--format" && pair[1] == "json")
+        || arguments
+            .windows(2)
+            .any(|pair| pair[0] == "--format" && pair[1] == "json")
         || env.get("RESEAL_FORMAT") == Some("json");
     if json {
         let message = error.to_string();
-        let message = message.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        let message = message
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .trim_start_matches("error: ");
         let failure = Failure::usage(message).hint("See `reseal --help`");
         let _ = output::stdout(&output::document(&render::failure::json(&failure)));
     }

@@ -6,7 +6,6 @@ use std::{
 };
 
 use reseal_pipeline::{Class, RunResult};
-use serde_json::Value;
 
 use crate::{
     exit::Reason,
@@ -17,10 +16,15 @@ use crate::{
 /// Writes the answer. A reader that went away, such as `head`, has what it wanted.
 pub(crate) fn stdout(text: &str) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::new(Reason::Class(Class::Internal), "Could not write to standard output").because(&error))
-        }
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::new(
+            Reason::Class(Class::Internal),
+            "Could not write to standard output",
+        )
+        .because(&error)),
         _ => Ok(()),
     }
 }
@@ -28,7 +32,9 @@ pub(crate) fn stdout(text: &str) -> Result<(), Failure> {
 /// Writes for people; when nobody can hear, there is nobody to tell.
 pub(crate) fn stderr(text: &str) {
     let mut stderr = std::io::stderr().lock();
-    let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+    let _ = stderr
+        .write_all(text.as_bytes())
+        .and_then(|()| stderr.flush());
 }
 
 /// Returns a JSON document as it is written to standard output and files.
@@ -47,17 +53,27 @@ pub(crate) struct Files {
 impl Files {
     /// Removes what an earlier run left: a stale result must never be taken for this one's.
     pub(crate) fn prepare(metadata: Option<&Path>, digest: Option<&Path>) -> Result<Self, Failure> {
-        let files = Self { metadata: metadata.map(Path::to_owned), digest: digest.map(Path::to_owned) };
+        let files = Self {
+            metadata: metadata.map(Path::to_owned),
+            digest: digest.map(Path::to_owned),
+        };
         for path in [&files.metadata, &files.digest].into_iter().flatten() {
             match std::fs::remove_file(path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
-                    return Err(Failure::usage(format!("Could not remove the old `{}`", path.display())).because(&error));
+                    return Err(Failure::usage(format!(
+                        "Could not remove the old `{}`",
+                        path.display()
+                    ))
+                    .because(&error));
                 }
                 _ => {}
             }
             let folder = folder(path);
             if !folder.is_dir() {
-                return Err(Failure::usage(format!("the folder `{}` does not exist", folder.display())));
+                return Err(Failure::usage(format!(
+                    "the folder `{}` does not exist",
+                    folder.display()
+                )));
             }
         }
         Ok(files)
@@ -77,7 +93,10 @@ impl Files {
             }
             Err(mut failure) => {
                 if let Some(path) = &self.metadata {
-                    let text = failure.result.as_ref().map_or_else(|| document(&failure::json(&failure)), |result| document(result));
+                    let text = failure
+                        .result
+                        .as_ref()
+                        .map_or_else(|| document(&failure::json(&failure)), document);
                     // The failure at hand is what the user has to hear about first.
                     if let Err(second) = write(path, &text) {
                         failure.causes.push(second.message);
@@ -92,14 +111,20 @@ impl Files {
 /// Writes a file so that a reader sees all of it or none.
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
     let attempt = || -> std::io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".reseal-").tempfile_in(folder(path))?;
+        let mut file = tempfile::Builder::new()
+            .prefix(".reseal-")
+            .tempfile_in(folder(path))?;
         file.write_all(text.as_bytes())?;
         readable(file.as_file())?;
         file.persist(path).map_err(|error| error.error)?;
         Ok(())
     };
     attempt().map_err(|error| {
-        Failure::new(Reason::Class(Class::Internal), format!("Could not write `{}`", path.display())).because(&error)
+        Failure::new(
+            Reason::Class(Class::Internal),
+            format!("Could not write `{}`", path.display()),
+        )
+        .because(&error)
     })
 }
 
@@ -116,39 +141,55 @@ fn readable(file: &std::fs::File) -> std::io::Result<()> {
 }
 
 fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 /// Returns the answer of `patch` and `verify`: one line, or the result.
 pub(crate) fn answer(result: &RunResult, json: bool) -> String {
-    if json { document(result) } else { format!("{}\n", result::pinned(&result.patched)) }
-}
-
-/// Returns a value as the document of standard output.
-pub(crate) fn value(value: &Value) -> String {
-    document(value)
+    if json {
+        document(result)
+    } else {
+        format!("{}\n", result::pinned(&result.patched))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
     fn what_an_earlier_run_left_is_removed_and_a_failure_recorded() {
         let folder = tempfile::tempdir().unwrap();
-        let (metadata, digest) = (folder.path().join("result.json"), folder.path().join("digest"));
+        let (metadata, digest) = (
+            folder.path().join("result.json"),
+            folder.path().join("digest"),
+        );
         std::fs::write(&metadata, "old").unwrap();
         std::fs::write(&digest, "old").unwrap();
         let files = Files::prepare(Some(&metadata), Some(&digest)).unwrap();
         assert!(!metadata.exists() && !digest.exists());
         files.record(Err(Failure::usage("no"))).unwrap_err();
         let written: Value = serde_json::from_slice(&std::fs::read(&metadata).unwrap()).unwrap();
-        assert_eq!((&written["class"], &written["message"]), (&"usage".into(), &"no".into()));
+        assert_eq!(
+            (&written["class"], &written["message"]),
+            (&"usage".into(), &"no".into())
+        );
         assert!(!digest.exists(), "no digest without success");
     }
 
     #[test]
     fn a_missing_folder_is_found_before_any_work() {
-        assert_eq!(Files::prepare(Some(Path::new("/no/such/folder/x")), None).err().unwrap().reason.code(), 2);
+        assert_eq!(
+            Files::prepare(Some(Path::new("/no/such/folder/x")), None)
+                .err()
+                .unwrap()
+                .reason
+                .code(),
+            2
+        );
     }
 }

@@ -22,7 +22,10 @@ pub(crate) fn load(names: &[String]) -> Result<Vec<NamedReport>, Failure> {
     for name in names {
         if name == "-" {
             let input = std::io::stdin().lock();
-            reports.push(NamedReport { name: "standard input".into(), bytes: read(input, "standard input", LIMIT)? });
+            reports.push(NamedReport {
+                name: "standard input".into(),
+                bytes: read(input, "standard input", LIMIT)?,
+            });
         } else if name.is_empty() {
             return Err(Failure::usage("the name of a report is empty"));
         } else if Path::new(name).is_dir() {
@@ -50,13 +53,20 @@ fn folder(path: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) && path.is_file() {
+        if path
+            .extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
+            && path.is_file()
+        {
             files.push(path);
         }
     }
     if files.is_empty() {
-        return Err(Failure::new(Reason::Class(Class::Report), format!("the folder `{name}` has no reports"))
-            .hint("Put one `*.json` file a platform there"));
+        return Err(Failure::new(
+            Reason::Class(Class::Report),
+            format!("the folder `{name}` has no reports"),
+        )
+        .hint("Put one `*.json` file a platform there"));
     }
     files.sort();
     Ok(files)
@@ -64,7 +74,10 @@ fn folder(path: &Path) -> Result<Vec<PathBuf>, Failure> {
 
 fn read(source: impl Read, name: &str, limit: u64) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    source.take(limit + 1).read_to_end(&mut bytes).map_err(|error| unreadable(name).because(&error))?;
+    source
+        .take(limit + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| unreadable(name).because(&error))?;
     if bytes.len() as u64 > limit {
         return Err(Failure::new(
             Reason::Class(Class::Report),
@@ -76,7 +89,10 @@ fn read(source: impl Read, name: &str, limit: u64) -> Result<Vec<u8>, Failure> {
 }
 
 fn unreadable(name: &str) -> Failure {
-    Failure::new(Reason::Class(Class::Report), format!("Could not read the report `{name}`"))
+    Failure::new(
+        Reason::Class(Class::Report),
+        format!("Could not read the report `{name}`"),
+    )
 }
 
 #[cfg(test)]
@@ -91,7 +107,13 @@ mod tests {
         }
         std::fs::create_dir(folder.path().join("c.json")).unwrap();
         let reports = load(&[folder.path().display().to_string()]).unwrap();
-        assert_eq!(reports.iter().map(|report| report.bytes.clone()).collect::<Vec<_>>(), [&b"a.JSON"[..], b"b.json"]);
+        assert_eq!(
+            reports
+                .iter()
+                .map(|report| report.bytes.clone())
+                .collect::<Vec<_>>(),
+            [&b"a.JSON"[..], b"b.json"]
+        );
     }
 
     #[test]

@@ -44,7 +44,10 @@ impl Signals {
 async fn listen(sender: UnboundedSender<Reason>) {
     use tokio::signal::unix::{SignalKind, signal};
 
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
         return; // the system's own handling stays: the process ends at once
     };
     let mut asked = false;
@@ -77,7 +80,10 @@ async fn listen(sender: UnboundedSender<Reason>) {
     }
 }
 
-#[expect(clippy::exit, reason = "a second Ctrl-C means now: cleaning up is what hangs")]
+#[expect(
+    clippy::exit,
+    reason = "a second Ctrl-C means now: cleaning up is what hangs"
+)]
 fn quit() -> ! {
     std::process::exit(i32::from(Reason::Interrupted.code()))
 }
@@ -106,25 +112,38 @@ mod tests {
             let _guard = guard;
             std::future::pending::<Result<(), Failure>>().await
         };
-        let failure = Signals(receiver).bound(Duration::from_millis(1), work).await.unwrap_err();
+        let failure = Signals(receiver)
+            .bound(Duration::from_millis(1), work)
+            .await
+            .unwrap_err();
         drop(sender);
         (failure, flag.load(std::sync::atomic::Ordering::SeqCst))
     }
 
     #[tokio::test]
     async fn work_is_dropped_when_it_has_to_stop() {
-        for (sent, code) in [(None, 124), (Some(Reason::Interrupted), 130), (Some(Reason::Terminated), 143)] {
+        for (sent, code) in [
+            (None, 124),
+            (Some(Reason::Interrupted), 130),
+            (Some(Reason::Terminated), 143),
+        ] {
             let (failure, dropped) = stopped(sent).await;
             assert!(dropped);
             // The time limit of a millisecond may win the race against a signal that is already there.
-            assert!(failure.reason.code() == code || failure.reason.code() == 124, "{failure:?}");
+            assert!(
+                failure.reason.code() == code || failure.reason.code() == 124,
+                "{failure:?}"
+            );
         }
     }
 
     #[tokio::test]
     async fn work_that_ends_in_time_gives_its_result() {
         let (_sender, receiver) = unbounded_channel();
-        let done = Signals(receiver).bound(Duration::from_secs(60), async { Ok(7) }).await.unwrap();
+        let done = Signals(receiver)
+            .bound(Duration::from_secs(60), async { Ok(7) })
+            .await
+            .unwrap();
         assert_eq!(done, 7);
     }
 }

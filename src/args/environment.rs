@@ -13,11 +13,16 @@ pub(crate) fn command(variables: &BTreeMap<String, String>) -> Command {
 }
 
 fn with_twins(command: Command, variables: &BTreeMap<String, String>) -> Command {
-    command.mut_args(|arg| with_twin(arg, variables)).mut_subcommands(|sub| with_twins(sub, variables))
+    command
+        .mut_args(|arg| with_twin(arg, variables))
+        .mut_subcommands(|sub| with_twins(sub, variables))
 }
 
 fn with_twin(arg: Arg, variables: &BTreeMap<String, String>) -> Arg {
-    let Some(long) = arg.get_long().filter(|long| !matches!(*long, "help" | "version")) else {
+    let Some(long) = arg
+        .get_long()
+        .filter(|long| !matches!(*long, "help" | "version"))
+    else {
         return arg;
     };
     let name = twin(long);
@@ -28,7 +33,11 @@ fn with_twin(arg: Arg, variables: &BTreeMap<String, String>) -> Arg {
     let name: &'static str = Box::leak(name.into_boxed_str());
     let switch = matches!(arg.get_action(), ArgAction::SetTrue);
     let arg = arg.env(name).hide_env_values(true);
-    if switch { arg.value_parser(FalseyValueParser::new()) } else { arg }
+    if switch {
+        arg.value_parser(FalseyValueParser::new())
+    } else {
+        arg
+    }
 }
 
 /// Returns the twin of a flag: `RESEAL_LOG_FORMAT` for `log-format`.
@@ -51,10 +60,17 @@ mod tests {
     #[test]
     fn every_flag_has_a_twin_but_help_and_version() {
         fn check(command: &Command) {
-            for arg in command.get_arguments().filter(|arg| arg.get_long().is_some()) {
+            for arg in command
+                .get_arguments()
+                .filter(|arg| arg.get_long().is_some())
+            {
                 let long = arg.get_long().unwrap();
                 if !matches!(long, "help" | "version") {
-                    let env = arg.get_env().unwrap_or_else(|| panic!("--{long} has no twin")).to_str().unwrap();
+                    let env = arg
+                        .get_env()
+                        .unwrap_or_else(|| panic!("--{long} has no twin"))
+                        .to_str()
+                        .unwrap();
                     assert_eq!(env, twin(long));
                 }
             }
@@ -68,7 +84,13 @@ mod tests {
         let variables = BTreeMap::from([("RESEAL_TAG".to_owned(), String::new())]);
         let command = command(&variables);
         let patch = command.find_subcommand("patch").unwrap();
-        let env = |id| patch.get_arguments().find(|arg| arg.get_id() == id).unwrap().get_env();
+        let env = |id| {
+            patch
+                .get_arguments()
+                .find(|arg| arg.get_id() == id)
+                .unwrap()
+                .get_env()
+        };
         assert!(env("tag").is_none());
         assert!(env("to").is_some());
     }
@@ -76,9 +98,22 @@ mod tests {
     #[test]
     fn lists_can_be_repeated_and_joined_by_commas() {
         let matches = Cli::command()
-            .try_get_matches_from(["reseal", "plan", "image", "--platform", "linux/amd64,linux/arm64", "--platform", "linux/s390x"])
+            .try_get_matches_from([
+                "reseal",
+                "plan",
+                "image",
+                "--platform",
+                "linux/amd64,linux/arm64",
+                "--platform",
+                "linux/s390x",
+            ])
             .unwrap();
-        let args::Command::Plan(plan) = Cli::from_arg_matches(&matches).unwrap().command else { panic!("not plan") };
-        assert_eq!(plan.input.platform, ["linux/amd64", "linux/arm64", "linux/s390x"]);
+        let args::Command::Plan(plan) = Cli::from_arg_matches(&matches).unwrap().command else {
+            panic!("not plan")
+        };
+        assert_eq!(
+            plan.input.platform,
+            ["linux/amd64", "linux/arm64", "linux/s390x"]
+        );
     }
 }

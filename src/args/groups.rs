@@ -1,5 +1,10 @@
 //! Flags that several commands share.
 
+#![expect(
+    clippy::doc_markdown,
+    reason = "these comments are the help that people read in a terminal"
+)]
+
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -28,19 +33,40 @@ pub(crate) struct InputArgs {
     #[arg(long, value_name = "TIME", default_value = "30m")]
     pub(crate) timeout: String,
     /// Severities that are patched, or `all`
-    #[arg(long, value_name = "SEVERITY", value_delimiter = ',', default_value = "CRITICAL,HIGH", help_heading = "Filters")]
+    #[arg(
+        long,
+        value_name = "SEVERITY",
+        value_delimiter = ',',
+        default_value = "CRITICAL,HIGH",
+        help_heading = "Filters"
+    )]
     pub(crate) severity: Vec<String>,
     /// Fail when a finding of at least this severity remains, or `none`
-    #[arg(long, value_name = "SEVERITY", default_value = "CRITICAL", help_heading = "Filters")]
+    #[arg(
+        long,
+        value_name = "SEVERITY",
+        default_value = "CRITICAL",
+        help_heading = "Filters"
+    )]
     pub(crate) gate: String,
     /// Leave out findings that have no fix, also at the gate
     #[arg(long, help_heading = "Filters")]
     pub(crate) ignore_unfixed: bool,
     /// Only these vulnerabilities
-    #[arg(long, value_name = "ID", value_delimiter = ',', help_heading = "Filters")]
+    #[arg(
+        long,
+        value_name = "ID",
+        value_delimiter = ',',
+        help_heading = "Filters"
+    )]
     pub(crate) vuln_id: Vec<String>,
     /// Only these binary or source packages
-    #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "Filters")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        help_heading = "Filters"
+    )]
     pub(crate) package: Vec<String>,
 }
 

@@ -1,12 +1,17 @@
 //! What was typed. Nothing is decided here: see `settings`.
 
+#![expect(
+    clippy::doc_markdown,
+    reason = "these comments are the help that people read in a terminal"
+)]
+
 mod environment;
 mod groups;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use environment::command;
-pub(crate) use groups::{BuilderArgs, InputArgs, RegistryArgs};
+pub(crate) use groups::{BuilderArgs, InputArgs, RegistryArgs, UnreportedPlatforms};
 
 use crate::exit;
 
@@ -34,7 +39,13 @@ pub(crate) struct GlobalArgs {
     #[arg(long, short, global = true, conflicts_with = "progress")]
     pub(crate) quiet: bool,
     /// What standard output carries: for people and pipes, or one JSON document
-    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t
+    )]
     pub(crate) format: Format,
     /// Log more; twice for everything
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
@@ -43,7 +54,13 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true)]
     pub(crate) debug: bool,
     /// Form of the log on standard error
-    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t
+    )]
     pub(crate) log_format: Format,
 }
 
@@ -66,6 +83,7 @@ pub(crate) enum Format {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one value in a process")]
 pub(crate) enum Command {
     Patch(PatchArgs),
     Plan(PlanArgs),
@@ -88,6 +106,10 @@ pub(crate) enum Command {
 /// distribution has newer. The source is never changed.
 #[derive(Debug, Args)]
 #[command(after_help = PATCH_EXAMPLES)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch on the command line"
+)]
 pub(crate) struct PatchArgs {
     #[command(flatten)]
     pub(crate) input: InputArgs,
@@ -115,7 +137,12 @@ pub(crate) struct PatchArgs {
     #[arg(long, help_heading = "Result")]
     pub(crate) detailed_exitcode: bool,
     /// Keep the original of this platform when patching it fails; can be repeated
-    #[arg(long, value_name = "PLATFORM", value_delimiter = ',', help_heading = "Patching")]
+    #[arg(
+        long,
+        value_name = "PLATFORM",
+        value_delimiter = ',',
+        help_heading = "Patching"
+    )]
     pub(crate) allow_platform_failure: Vec<String>,
     /// Fail when a maintainer script writes outside its package's own files
     #[arg(long, help_heading = "Patching")]

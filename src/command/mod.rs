@@ -50,7 +50,12 @@ impl Context {
 
 /// Runs a command and returns its exit code.
 pub(crate) async fn run(cli: Cli, env: Env, mode: Mode) -> Result<u8, Failure> {
-    let mut context = Context { env, global: cli.global, mode, signals: Signals::listen() };
+    let mut context = Context {
+        env,
+        global: cli.global,
+        mode,
+        signals: Signals::listen(),
+    };
     match cli.command {
         Command::Patch(args) => patch::run(&args, &mut context).await,
         Command::Plan(args) => plan::run(&args, &mut context).await,
@@ -66,27 +71,37 @@ pub(crate) async fn run(cli: Cli, env: Env, mode: Mode) -> Result<u8, Failure> {
 fn registries(args: &RegistryArgs, env: &Env) -> Result<Registries, Failure> {
     let credentials = credentials(env)?;
     let settings = settings::registry(args, credentials)?;
-    Registries::new(settings)
-        .map_err(|source| PipelineError::Store { action: "set up access to registries".into(), source }.into())
+    Registries::new(settings).map_err(|source| {
+        PipelineError::Store {
+            action: "set up access to registries".into(),
+            source,
+        }
+        .into()
+    })
 }
 
 /// Reads the credentials.
 pub(crate) fn credentials(env: &Env) -> Result<Arc<CredentialStore>, Failure> {
-    CredentialStore::from_environment(&env.variables, env.home()).map(Arc::new).map_err(|error| {
-        let failure = Failure::new(Reason::Class(Class::RegistryAuth), error.to_string());
-        match error.hint() {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
-    })
+    CredentialStore::from_environment(&env.variables, env.home())
+        .map(Arc::new)
+        .map_err(|error| {
+            let failure = Failure::new(Reason::Class(Class::RegistryAuth), error.to_string());
+            match error.hint() {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            }
+        })
 }
 
 /// Loads reports without blocking signals: standard input may never end.
 async fn load(names: &[String]) -> Result<Vec<NamedReport>, Failure> {
     let names = names.to_vec();
-    tokio::task::spawn_blocking(move || reports::load(&names)).await.map_err(|error| {
-        Failure::new(Reason::Class(Class::Internal), "Could not read the reports").because(&error)
-    })?
+    tokio::task::spawn_blocking(move || reports::load(&names))
+        .await
+        .map_err(|error| {
+            Failure::new(Reason::Class(Class::Internal), "Could not read the reports")
+                .because(&error)
+        })?
 }
 
 /// Shows the summary of a run that a shut gate ended: it is the explanation.

@@ -16,10 +16,18 @@ use crate::{
 pub(super) async fn run(args: &PatchArgs, context: &mut Context) -> Result<u8, Failure> {
     let files = Files::prepare(args.metadata_file.as_deref(), args.digest_file.as_deref())?;
     let outcome = patched(args, context).await;
-    let result = files.record(outcome).inspect_err(|failure| explain(context, failure))?;
+    let result = files
+        .record(outcome)
+        .inspect_err(|failure| explain(context, failure))?;
     context.tell(&render::result::summary(&result));
     output::stdout(&output::answer(&result, context.json()))?;
-    Ok(if result.outcome == Outcome::Unchanged && args.detailed_exitcode { exit::UNCHANGED } else { 0 })
+    Ok(
+        if result.outcome == Outcome::Unchanged && args.detailed_exitcode {
+            exit::UNCHANGED
+        } else {
+            0
+        },
+    )
 }
 
 async fn patched(args: &PatchArgs, context: &mut Context) -> Result<RunResult, Failure> {

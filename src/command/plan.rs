@@ -18,7 +18,11 @@ pub(super) async fn run(args: &PlanArgs, context: &mut Context) -> Result<u8, Fa
     let outcome = context.signals.bound(time, work).await;
     drawing.finish().await;
     let result = outcome?;
-    let text = if context.json() { output::document(&result) } else { render::plan::text(&result) };
+    let text = if context.json() {
+        output::document(&result)
+    } else {
+        render::plan::text(&result)
+    };
     output::stdout(&text)?;
     Ok(0)
 }

@@ -15,8 +15,11 @@ pub(super) async fn run(args: ReportArgs, context: &mut Context) -> Result<u8, F
     let work = async {
         let mut reports: Vec<(String, Report)> = Vec::new();
         for named in load(&args.reports).await? {
-            let report = reseal_report::parse(&named.bytes)
-                .map_err(|source| PipelineError::Report { name: named.name.clone(), source })?;
+            let report =
+                reseal_report::parse(&named.bytes).map_err(|source| PipelineError::Report {
+                    name: named.name.clone(),
+                    source,
+                })?;
             reports.push((named.name, report));
         }
         Ok(reports)
@@ -25,7 +28,10 @@ pub(super) async fn run(args: ReportArgs, context: &mut Context) -> Result<u8, F
     let text = if context.json() {
         output::document(&render::report::json(&reports))
     } else {
-        let texts: Vec<String> = reports.iter().map(|(name, report)| render::report::text(name, report)).collect();
+        let texts: Vec<String> = reports
+            .iter()
+            .map(|(name, report)| render::report::text(name, report))
+            .collect();
         texts.join("\n")
     };
     output::stdout(&text)?;

@@ -14,7 +14,8 @@ pub(super) async fn doctor(args: &DoctorArgs, context: &mut Context) -> Result<u
     let image = args.image.as_deref().map(settings::location).transpose()?;
     let builder = settings::builder(&args.builder, &args.registry, &context.env)?;
     let env = &context.env;
-    let work = async { Ok(doctor::run(image.as_ref(), builder, &args.registry, env).await) };
+    let work =
+        Box::pin(async { Ok(doctor::run(image.as_ref(), builder, &args.registry, env).await) });
     let checks = context.signals.bound(doctor::LIMIT, work).await?;
     let text = if context.global.format == crate::args::Format::Json {
         output::document(&render::doctor::json(&checks))

@@ -14,18 +14,34 @@ use crate::{
 pub(super) async fn run(args: &VerifyArgs, context: &mut Context) -> Result<u8, Failure> {
     let files = Files::prepare(args.metadata_file.as_deref(), None)?;
     let outcome = verified(args, context).await;
-    let result = files.record(outcome).inspect_err(|failure| explain(context, failure))?;
+    let result = files
+        .record(outcome)
+        .inspect_err(|failure| explain(context, failure))?;
     context.tell(&render::result::summary(&result));
     output::stdout(&output::answer(&result, context.json()))?;
     Ok(0)
 }
 
 async fn verified(args: &VerifyArgs, context: &mut Context) -> Result<RunResult, Failure> {
-    let mut settings = VerifySettings { input: settings::input(&args.input)?, rescan_reports: Vec::new() };
+    let mut settings = VerifySettings {
+        input: settings::input(&args.input)?,
+        rescan_reports: Vec::new(),
+    };
     if args.input.report.is_empty() {
-        return Err(Failure::usage("`verify` needs the reports that the image was patched by").hint("Add `-r REPORT`"));
+        return Err(
+            Failure::usage("`verify` needs the reports that the image was patched by")
+                .hint("Add `-r REPORT`"),
+        );
     }
-    if args.input.report.iter().chain(&args.rescan_report).filter(|name| *name == "-").count() > 1 {
+    if args
+        .input
+        .report
+        .iter()
+        .chain(&args.rescan_report)
+        .filter(|name| *name == "-")
+        .count()
+        > 1
+    {
         return Err(Failure::usage("standard input can be read once only").hint("Give `-` once"));
     }
     let time = settings::timeout(&args.input)?;

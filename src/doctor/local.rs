@@ -20,9 +20,18 @@ pub(super) async fn check(folder: PathBuf) -> Vec<Check> {
 
 fn look(folder: &std::path::Path) -> Check {
     let shown = folder.display();
-    let tried = tempfile::Builder::new().prefix("reseal-").tempfile_in(folder).and_then(|mut file| file.write_all(b"reseal"));
+    let tried = tempfile::Builder::new()
+        .prefix("reseal-")
+        .tempfile_in(folder)
+        .and_then(|mut file| file.write_all(b"reseal"));
     if let Err(source) = tried {
-        return Check::failed(NAME, PipelineError::Io { action: format!("write to `{shown}`"), source });
+        return Check::failed(
+            NAME,
+            PipelineError::Io {
+                action: format!("write to `{shown}`"),
+                source,
+            },
+        );
     }
     match free(folder) {
         Some(free) if free < ENOUGH => Check::warned(
@@ -30,7 +39,10 @@ fn look(folder: &std::path::Path) -> Check {
             format!("`{shown}` has {} free", bytes(free)),
             "Make room, or name another folder in TMPDIR",
         ),
-        Some(free) => Check::passed(NAME, format!("`{shown}` is writable and has {} free", bytes(free))),
+        Some(free) => Check::passed(
+            NAME,
+            format!("`{shown}` is writable and has {} free", bytes(free)),
+        ),
         None => Check::passed(NAME, format!("`{shown}` is writable")),
     }
 }
@@ -55,6 +67,9 @@ mod tests {
     fn a_folder_that_cannot_be_written_fails() {
         let folder = tempfile::tempdir().unwrap();
         assert!(!matches!(look(folder.path()).status, Status::Failed(_)));
-        assert!(matches!(look(&folder.path().join("missing")).status, Status::Failed(_)));
+        assert!(matches!(
+            look(&folder.path().join("missing")).status,
+            Status::Failed(_)
+        ));
     }
 }

@@ -8,7 +8,9 @@ use std::{future::Future, time::Duration};
 
 use reseal_oci::Location;
 
-use crate::{args::RegistryArgs, environment::Env, exit::Reason, failure::Failure, settings::BuilderSettings};
+use crate::{
+    args::RegistryArgs, environment::Env, exit::Reason, failure::Failure, settings::BuilderSettings,
+};
 
 /// Time of one group of checks.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -45,15 +47,30 @@ pub(crate) enum Status {
 
 impl Check {
     fn passed(name: &'static str, detail: impl Into<String>) -> Self {
-        Self { name, status: Status::Passed, detail: detail.into(), hint: None }
+        Self {
+            name,
+            status: Status::Passed,
+            detail: detail.into(),
+            hint: None,
+        }
     }
 
     fn warned(name: &'static str, detail: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { name, status: Status::Warned, detail: detail.into(), hint: Some(hint.into()) }
+        Self {
+            name,
+            status: Status::Warned,
+            detail: detail.into(),
+            hint: Some(hint.into()),
+        }
     }
 
     fn skipped(name: &'static str, detail: impl Into<String>) -> Self {
-        Self { name, status: Status::Skipped, detail: detail.into(), hint: None }
+        Self {
+            name,
+            status: Status::Skipped,
+            detail: detail.into(),
+            hint: None,
+        }
     }
 
     fn failed(name: &'static str, failure: impl Into<Failure>) -> Self {
@@ -63,7 +80,12 @@ impl Check {
             detail.push_str(": ");
             detail.push_str(&cause);
         }
-        Self { name, status: Status::Failed(failure.reason), detail, hint: failure.hint }
+        Self {
+            name,
+            status: Status::Failed(failure.reason),
+            detail,
+            hint: failure.hint,
+        }
     }
 }
 
@@ -86,6 +108,10 @@ pub(crate) async fn run(
 async fn within(name: &'static str, checks: impl Future<Output = Vec<Check>>) -> Vec<Check> {
     match tokio::time::timeout(PATIENCE, checks).await {
         Ok(checks) => checks,
-        Err(_) => vec![Check::warned(name, "no answer within 4 seconds", "Try again, or look at it by hand")],
+        Err(_) => vec![Check::warned(
+            name,
+            "no answer within 4 seconds",
+            "Try again, or look at it by hand",
+        )],
     }
 }

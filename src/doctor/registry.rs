@@ -21,59 +21,114 @@ pub(super) async fn check(image: Option<&Location>, args: &RegistryArgs, env: &E
     }
     let Some(image) = image else {
         if checks.is_empty() {
-            checks.push(Check::passed("credentials", format!("looked in {}", places(&credentials))));
+            checks.push(Check::passed(
+                "credentials",
+                format!("looked in {}", places(&credentials)),
+            ));
         }
         return checks;
     };
-    if let (Location::Registry(reference), true) = (image, checks.is_empty()) {
-        let registry = reference.repository.registry().to_owned();
-        checks.extend(within("credentials", login(&credentials, &registry)).await);
-    }
-    checks.extend(within("image", readable(image, args, credentials.clone(), env.now)).await);
+    let usable = checks.is_empty();
+    let login = async {
+        match image {
+            Location::Registry(reference) if usable => {
+                let registry = reference.repository.registry();
+                within("credentials", login(&credentials, registry)).await
+            }
+            _ => Vec::new(),
+        }
+    };
+    let readable = within("image", readable(image, args, credentials.clone(), env.now));
+    let (login, readable) = tokio::join!(login, readable);
+    checks.extend(login);
+    checks.extend(readable);
     checks
 }
 
 fn places(credentials: &CredentialStore) -> String {
     let places = credentials.looked_in();
-    if places.is_empty() { "no file or variable".into() } else { places.join(", ") }
+    if places.is_empty() {
+        "no file or variable".into()
+    } else {
+        places.join(", ")
+    }
 }
 
 async fn login(credentials: &CredentialStore, registry: &str) -> Vec<Check> {
     vec![match credentials.get(registry).await {
-        Ok(Some(found)) => Check::passed("credentials", format!("for {registry} from {}", found.source)),
-        Ok(None) => Check::passed("credentials", format!("none for {registry}; looked in {}", places(credentials))),
+        Ok(Some(found)) => Check::passed(
+            "credentials",
+            format!("for {registry} from {}", found.source),
+        ),
+        Ok(None) => Check::passed(
+            "credentials",
+            format!("none for {registry}; looked in {}", places(credentials)),
+        ),
         Err(error) => {
             let failure = crate::failure::Failure::new(
                 crate::exit::Reason::Class(reseal_pipeline::Class::RegistryAuth),
                 error.to_string(),
             );
-            Check::failed("credentials", match error.hint() {
-                Some(hint) => failure.hint(hint),
-                None => failure,
-            })
+            Check::failed(
+                "credentials",
+                match error.hint() {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                },
+            )
         }
     }]
 }
 
-async fn readable(image: &Location, args: &RegistryArgs, credentials: Arc<CredentialStore>, now: i64) -> Vec<Check> {
+async fn readable(
+    image: &Location,
+    args: &RegistryArgs,
+    credentials: Arc<CredentialStore>,
+    now: i64,
+) -> Vec<Check> {
     let failed = |source: StoreError| {
-        vec![Check::failed("image", PipelineError::Store { action: format!("read {image}"), source })]
+        vec![Check::failed(
+            "image",
+            PipelineError::Store {
+                action: format!("read {image}"),
+                source,
+            },
+        )]
     };
     let (store, target): (Arc<dyn Store>, Option<Target>) = match image {
-        Location::Registry(Reference { repository, tag, digest }) => {
+        Location::Registry(Reference {
+            repository,
+            tag,
+            digest,
+        }) => {
             let settings = match settings::registry(args, credentials) {
                 // One try: whoever asks a doctor does not want to wait for a retry.
-                Ok(settings) => reseal_registry::RegistrySettings { retries: 0, ..settings },
+                Ok(settings) => reseal_registry::RegistrySettings {
+                    retries: 0,
+                    ..settings
+                },
                 Err(failure) => return vec![Check::failed("image", failure)],
             };
             let registries = match Registries::new(settings) {
                 Ok(registries) => registries,
                 Err(error) => return failed(error),
             };
-            (registries.open(repository), digest.clone().map(Target::Digest).or_else(|| tag.clone().map(Target::Tag)))
+            (
+                registries.open(repository),
+                digest
+                    .clone()
+                    .map(Target::Digest)
+                    .or_else(|| tag.clone().map(Target::Tag)),
+            )
         }
         Location::Layout { path, tag, digest } => match Layout::open(path) {
-            Ok(layout) => (Arc::new(layout), digest.clone().map(Target::Digest).or_else(|| tag.clone().map(Target::Tag))),
+            Ok(layout) => (
+                Arc::new(layout),
+                digest
+                    .clone()
+                    .map(Target::Digest)
+                    .or_else(|| tag.clone().map(Target::Tag)),
+            ),
             Err(error) => return failed(error),
         },
     };
@@ -102,8 +157,11 @@ async fn created(store: &dyn Store, raw: RawManifest) -> Option<String> {
         raw
     };
     let manifest = ImageManifest::parse(&raw).ok()?;
-    let config = store.blob(&manifest.config.digest, reseal_oci::CONFIG_LIMIT as u64).await.ok()?;
-    ImageConfig::parse(&config).ok()?.created
+    let config = store
+        .blob(&manifest.config.digest, reseal_oci::CONFIG_LIMIT as u64)
+        .await
+        .ok()?;
+    ImageConfig::parse(config).ok()?.created
 }
 
 /// An image from the future means that the clock here is behind.

@@ -29,9 +29,17 @@ pub(super) enum Change {
     /// A step begins. A stage of ours begins without a word: most take less than a second.
     Started { label: String, step: String },
     /// A step ended well; `detail` is `cached`, or time and bytes.
-    Finished { label: String, step: String, detail: String },
+    Finished {
+        label: String,
+        step: String,
+        detail: String,
+    },
     /// A step failed.
-    Failed { label: String, step: String, message: String },
+    Failed {
+        label: String,
+        step: String,
+        message: String,
+    },
     /// Output of a step.
     Log { label: String, text: String },
     /// The daemon's work begins or ends.
@@ -79,28 +87,74 @@ impl Board {
     /// Takes an event and returns what a reader should see of it.
     pub(super) fn apply(&mut self, event: Event, now: Duration) -> Vec<Change> {
         match event {
-            Event::Resolved { reference, digest, platforms } => {
+            Event::Resolved {
+                reference,
+                digest,
+                platforms,
+            } => {
                 let platforms: Vec<String> = platforms.iter().map(label).collect();
-                vec![Change::Fact(format!("{} is {digest} ({})", escape::line(&reference), platforms.join(", ")))]
+                vec![Change::Fact(format!(
+                    "{} is {digest} ({})",
+                    escape::line(&reference),
+                    platforms.join(", ")
+                ))]
             }
-            Event::Builder { address, why, version, platforms } => {
-                let version = version.map(|version| format!(", BuildKit {}", escape::line(&version))).unwrap_or_default();
-                let (emulated, native): (Vec<_>, Vec<_>) = platforms.iter().partition(|(_, emulated)| *emulated);
-                let mut list: Vec<String> = native.into_iter().map(|(platform, _)| label(platform)).collect();
-                list.extend(emulated.into_iter().map(|(platform, _)| format!("{} emulated", label(platform))));
-                let list = if list.is_empty() { String::new() } else { format!(": {}", list.join(", ")) };
-                vec![Change::Fact(format!("builder {} ({}){version}{list}", escape::line(&address), escape::line(&why)))]
+            Event::Builder {
+                address,
+                why,
+                version,
+                platforms,
+            } => {
+                let version = version
+                    .map(|version| format!(", BuildKit {}", escape::line(&version)))
+                    .unwrap_or_default();
+                let (emulated, native): (Vec<_>, Vec<_>) =
+                    platforms.iter().partition(|(_, emulated)| *emulated);
+                let mut list: Vec<String> = native
+                    .into_iter()
+                    .map(|(platform, _)| label(platform))
+                    .collect();
+                list.extend(
+                    emulated
+                        .into_iter()
+                        .map(|(platform, _)| format!("{} emulated", label(platform))),
+                );
+                let list = if list.is_empty() {
+                    String::new()
+                } else {
+                    format!(": {}", list.join(", "))
+                };
+                vec![Change::Fact(format!(
+                    "builder {} ({}){version}{list}",
+                    escape::line(&address),
+                    escape::line(&why)
+                ))]
             }
-            Event::Planned { platform, packages: 0, findings: 0 } => {
-                vec![Change::Fact(format!("[{}] plan: upgrade what the distribution has newer, if anything", label(&platform)))]
+            Event::Planned {
+                platform,
+                packages: 0,
+                findings: 0,
+            } => {
+                vec![Change::Fact(format!(
+                    "[{}] plan: upgrade what the distribution has newer, if anything",
+                    label(&platform)
+                ))]
             }
-            Event::Planned { platform, packages, findings } => vec![Change::Fact(format!(
+            Event::Planned {
+                platform,
+                packages,
+                findings,
+            } => vec![Change::Fact(format!(
                 "[{}] plan: {} for {}",
                 label(&platform),
                 plural(packages, "package"),
                 plural(findings, "finding")
             ))],
-            Event::Layer { platform, size, packages } => vec![Change::Fact(format!(
+            Event::Layer {
+                platform,
+                size,
+                packages,
+            } => vec![Change::Fact(format!(
                 "[{}] layer: {} changed, {}",
                 label(&platform),
                 plural(packages, "package"),
@@ -110,7 +164,12 @@ impl Board {
             Event::Note(text) => vec![Change::Note(escape::line(&text))],
             Event::Started(stage, platform) => self.stage_started(stage, platform, now),
             Event::Finished(stage, platform) => self.stage_finished(stage, platform, now),
-            Event::Bytes { stage, platform, done, total } => {
+            Event::Bytes {
+                stage,
+                platform,
+                done,
+                total,
+            } => {
                 if let Some(row) = self.row(&Key::Stage(stage, platform)) {
                     row.bytes = (done, total);
                 }
@@ -125,19 +184,40 @@ impl Board {
         let list: Vec<String> = self
             .rows
             .iter()
-            .map(|(_, row)| format!("{}{} ({})", bracketed(&row.label), row.step, elapsed(now.saturating_sub(row.began))))
+            .map(|(_, row)| {
+                format!(
+                    "{}{} ({})",
+                    bracketed(&row.label),
+                    row.step,
+                    elapsed(now.saturating_sub(row.began))
+                )
+            })
             .collect();
-        let steps = if list.is_empty() { String::new() } else { format!(": {}", list.join(", ")) };
+        let steps = if list.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", list.join(", "))
+        };
         escape::line(&format!("still running after {}{steps}", elapsed(now)))
     }
 
     fn row(&mut self, key: &Key) -> Option<&mut Row> {
-        self.rows.iter_mut().find(|(known, _)| known == key).map(|(_, row)| row)
+        self.rows
+            .iter_mut()
+            .find(|(known, _)| known == key)
+            .map(|(_, row)| row)
     }
 
     fn begin(&mut self, key: Key, label: String, step: String, now: Duration) {
         if self.row(&key).is_none() {
-            let row = Row { label, step, began: now, bytes: (0, 0), last: String::new(), transfers: BTreeMap::new() };
+            let row = Row {
+                label,
+                step,
+                began: now,
+                bytes: (0, 0),
+                last: String::new(),
+                transfers: BTreeMap::new(),
+            };
             self.rows.push((key, row));
         }
     }
@@ -147,17 +227,36 @@ impl Board {
         Some(self.rows.remove(at).1)
     }
 
-    fn stage_started(&mut self, stage: Stage, platform: Option<Platform>, now: Duration) -> Vec<Change> {
+    fn stage_started(
+        &mut self,
+        stage: Stage,
+        platform: Option<Platform>,
+        now: Duration,
+    ) -> Vec<Change> {
         let label = platform.as_ref().map(label).unwrap_or_default();
-        self.begin(Key::Stage(stage, platform), label, stage.name().to_owned(), now);
+        self.begin(
+            Key::Stage(stage, platform),
+            label,
+            stage.name().to_owned(),
+            now,
+        );
         if stage != Stage::Solve {
             return Vec::new();
         }
         self.solving += 1;
-        if self.solving == 1 { vec![Change::Solving(true)] } else { Vec::new() }
+        if self.solving == 1 {
+            vec![Change::Solving(true)]
+        } else {
+            Vec::new()
+        }
     }
 
-    fn stage_finished(&mut self, stage: Stage, platform: Option<Platform>, now: Duration) -> Vec<Change> {
+    fn stage_finished(
+        &mut self,
+        stage: Stage,
+        platform: Option<Platform>,
+        now: Duration,
+    ) -> Vec<Change> {
         let mut changes = Vec::new();
         if stage == Stage::Solve && self.solving > 0 {
             self.solving -= 1;
@@ -167,14 +266,25 @@ impl Board {
         }
         if let Some(row) = self.end(&Key::Stage(stage, platform)) {
             let detail = detail(&row, now);
-            changes.push(Change::Finished { label: row.label, step: row.step, detail });
+            changes.push(Change::Finished {
+                label: row.label,
+                step: row.step,
+                detail,
+            });
         }
         changes
     }
 
     fn solve(&mut self, event: SolveEvent, now: Duration) -> Vec<Change> {
         match event {
-            SolveEvent::Vertex { digest, name, started, completed, cached, error } => {
+            SolveEvent::Vertex {
+                digest,
+                name,
+                started,
+                completed,
+                cached,
+                error,
+            } => {
                 if !name.is_empty() {
                     self.names.insert(digest.clone(), split(&name));
                 }
@@ -191,23 +301,52 @@ impl Board {
                 let again = self.ended.contains(&digest);
                 self.begin(Key::Vertex(digest), label.clone(), step.clone(), now);
                 // The daemon goes through finished steps again for each later request.
-                if again { Vec::new() } else { vec![Change::Started { label, step }] }
+                if again {
+                    Vec::new()
+                } else {
+                    vec![Change::Started { label, step }]
+                }
             }
-            SolveEvent::Status { vertex, id, current, total, .. } => {
+            SolveEvent::Status {
+                vertex,
+                id,
+                current,
+                total,
+                ..
+            } => {
                 if let Some(row) = self.row(&Key::Vertex(vertex)) {
-                    row.transfers.insert(id, (u64::try_from(current).unwrap_or(0), u64::try_from(total).unwrap_or(0)));
+                    row.transfers.insert(
+                        id,
+                        (
+                            u64::try_from(current).unwrap_or(0),
+                            u64::try_from(total).unwrap_or(0),
+                        ),
+                    );
                     row.bytes = row.transfers.values().fold((0, 0), |sum, part| {
-                        (u64::saturating_add(sum.0, part.0), u64::saturating_add(sum.1, part.1))
+                        (
+                            u64::saturating_add(sum.0, part.0),
+                            u64::saturating_add(sum.1, part.1),
+                        )
                     });
                 }
                 Vec::new()
             }
-            SolveEvent::Log { vertex, stream, data } => self.log(vertex, stream, &data),
+            SolveEvent::Log {
+                vertex,
+                stream,
+                data,
+            } => self.log(vertex, stream, &data),
             SolveEvent::Warning { message, .. } => vec![Change::Warning(escape::line(&message))],
         }
     }
 
-    fn vertex_ended(&mut self, digest: &str, cached: bool, error: Option<&str>, now: Duration) -> Vec<Change> {
+    fn vertex_ended(
+        &mut self,
+        digest: &str,
+        cached: bool,
+        error: Option<&str>,
+        now: Duration,
+    ) -> Vec<Change> {
         let (label, step) = self.name(digest);
         let mut changes = self.flush(digest, &label);
         let row = self.end(&Key::Vertex(digest.to_owned()));
@@ -217,13 +356,25 @@ impl Board {
         changes.push(match (error, row) {
             (Some(message), _) => {
                 let message = escape::line(message.lines().next().unwrap_or("failed"));
-                Change::Failed { label, step, message }
+                Change::Failed {
+                    label,
+                    step,
+                    message,
+                }
             }
             (None, Some(row)) if !cached => {
                 let detail = detail(&row, now);
-                Change::Finished { label, step, detail }
+                Change::Finished {
+                    label,
+                    step,
+                    detail,
+                }
             }
-            (None, _) => Change::Finished { label, step, detail: if cached { "cached" } else { "done" }.into() },
+            (None, _) => Change::Finished {
+                label,
+                step,
+                detail: if cached { "cached" } else { "done" }.into(),
+            },
         });
         changes
     }
@@ -233,7 +384,11 @@ impl Board {
         let buffer = self.partial.entry((vertex.clone(), stream)).or_default();
         buffer.extend_from_slice(data);
         let mut lines = Vec::new();
-        while let Some(end) = buffer.iter().position(|byte| *byte == b'\n').or((buffer.len() > PARTIAL).then_some(PARTIAL)) {
+        while let Some(end) = buffer
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .or((buffer.len() > PARTIAL).then_some(PARTIAL))
+        {
             let rest = buffer.split_off(end + 1);
             lines.push(shown(&std::mem::replace(buffer, rest)));
         }
@@ -241,28 +396,49 @@ impl Board {
         if let (Some(last), Some(row)) = (lines.last().cloned(), self.row(&Key::Vertex(vertex))) {
             row.last = last;
         }
-        lines.into_iter().map(|text| Change::Log { label: label.clone(), text }).collect()
+        lines
+            .into_iter()
+            .map(|text| Change::Log {
+                label: label.clone(),
+                text,
+            })
+            .collect()
     }
 
     /// Shows what a step wrote without ending the line.
     fn flush(&mut self, digest: &str, label: &str) -> Vec<Change> {
-        let keys: Vec<_> = self.partial.keys().filter(|(vertex, _)| vertex == digest).cloned().collect();
+        let keys: Vec<_> = self
+            .partial
+            .keys()
+            .filter(|(vertex, _)| vertex == digest)
+            .cloned()
+            .collect();
         keys.iter()
             .filter_map(|key| self.partial.remove(key))
             .map(|buffer| shown(&buffer))
             .filter(|text| !text.is_empty())
-            .map(|text| Change::Log { label: label.to_owned(), text })
+            .map(|text| Change::Log {
+                label: label.to_owned(),
+                text,
+            })
             .collect()
     }
 
     fn name(&self, digest: &str) -> (String, String) {
-        self.names.get(digest).cloned().unwrap_or_else(|| (String::new(), "step of the daemon".into()))
+        self.names
+            .get(digest)
+            .cloned()
+            .unwrap_or_else(|| (String::new(), "step of the daemon".into()))
     }
 }
 
 /// Returns `[linux/arm64] `, or nothing for what belongs to no platform.
 pub(super) fn bracketed(label: &str) -> String {
-    if label.is_empty() { String::new() } else { format!("[{label}] ") }
+    if label.is_empty() {
+        String::new()
+    } else {
+        format!("[{label}] ")
+    }
 }
 
 /// Returns bytes as done of all.
@@ -288,7 +464,10 @@ fn label(platform: &Platform) -> String {
 
 /// `[linux/arm64] upgrade packages` is a platform and a step.
 fn split(name: &str) -> (String, String) {
-    match name.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
+    match name
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once("] "))
+    {
         Some((label, step)) => (escape::clipped(label, 40), escape::clipped(step, 120)),
         None => (String::new(), escape::clipped(name, 120)),
     }

@@ -19,7 +19,6 @@ use tokio::{
 };
 
 pub(crate) use mode::{Mode, choose};
-pub(crate) use raw::object;
 
 use crate::environment::Env;
 
@@ -95,13 +94,21 @@ impl Drawing {
 fn write(text: &str) {
     if !text.is_empty() {
         let mut stderr = std::io::stderr().lock();
-        let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+        let _ = stderr
+            .write_all(text.as_bytes())
+            .and_then(|()| stderr.flush());
     }
 }
 
 fn size() -> Size {
-    terminal_size::terminal_size_of(std::io::stderr()).map_or(Size { width: 80, height: 24 }, |(width, height)| Size {
-        width: usize::from(width.0).max(20),
-        height: usize::from(height.0).max(5),
-    })
+    terminal_size::terminal_size_of(std::io::stderr()).map_or(
+        Size {
+            width: 80,
+            height: 24,
+        },
+        |(width, height)| Size {
+            width: usize::from(width.0).max(20),
+            height: usize::from(height.0).max(5),
+        },
+    )
 }

@@ -20,7 +20,11 @@ pub(crate) enum Mode {
 
 /// Decides the way from flag, `BUILDKIT_PROGRESS` and terminal.
 pub(crate) fn choose(args: &GlobalArgs, env: &Env) -> Mode {
-    let asked = if args.quiet { Some(Progress::Quiet) } else { args.progress };
+    let asked = if args.quiet {
+        Some(Progress::Quiet)
+    } else {
+        args.progress
+    };
     // A value that only other tools know is left to them.
     let asked = asked.or_else(|| match env.get("BUILDKIT_PROGRESS")? {
         "plain" => Some(Progress::Plain),
@@ -31,14 +35,15 @@ pub(crate) fn choose(args: &GlobalArgs, env: &Env) -> Mode {
     });
     let redraws = env.stderr_terminal && env.get("TERM") != Some("dumb");
     match asked.unwrap_or(Progress::Auto) {
-        Progress::Plain => Mode::Plain,
         Progress::Quiet => Mode::Quiet,
         Progress::Rawjson => Mode::Raw,
         // Escape sequences in a file help nobody, even if they were asked for.
         Progress::Tty if redraws => Mode::Tty,
         // Log lines and redrawn lines would overwrite each other.
-        Progress::Auto if redraws && env.ci().is_none() && !crate::logging::is_on(args, env) => Mode::Tty,
-        Progress::Tty | Progress::Auto => Mode::Plain,
+        Progress::Auto if redraws && env.ci().is_none() && !crate::logging::is_on(args, env) => {
+            Mode::Tty
+        }
+        Progress::Plain | Progress::Tty | Progress::Auto => Mode::Plain,
     }
 }
 
@@ -60,16 +65,43 @@ mod tests {
             (&[], &[("RUNNER_DEBUG", "1")], true, Mode::Plain),
             (&["--progress", "tty"], &[("CI", "true")], true, Mode::Tty),
             (&["--progress", "tty"], &[], false, Mode::Plain),
-            (&["--progress", "tty"], &[("TERM", "dumb")], true, Mode::Plain),
-            (&["--quiet"], &[("BUILDKIT_PROGRESS", "plain")], true, Mode::Quiet),
-            (&["--progress", "rawjson"], &[("BUILDKIT_PROGRESS", "plain")], true, Mode::Raw),
+            (
+                &["--progress", "tty"],
+                &[("TERM", "dumb")],
+                true,
+                Mode::Plain,
+            ),
+            (
+                &["--quiet"],
+                &[("BUILDKIT_PROGRESS", "plain")],
+                true,
+                Mode::Quiet,
+            ),
+            (
+                &["--progress", "rawjson"],
+                &[("BUILDKIT_PROGRESS", "plain")],
+                true,
+                Mode::Raw,
+            ),
             (&[], &[("BUILDKIT_PROGRESS", "plain")], true, Mode::Plain),
             (&[], &[("BUILDKIT_PROGRESS", "fancy")], true, Mode::Tty),
-            (&["--progress", "auto"], &[("BUILDKIT_PROGRESS", "plain")], true, Mode::Tty),
+            (
+                &["--progress", "auto"],
+                &[("BUILDKIT_PROGRESS", "plain")],
+                true,
+                Mode::Tty,
+            ),
         ] {
             let cli = Cli::try_parse_from(["reseal", "version"].iter().chain(flags)).unwrap();
-            let env = Env { stderr_terminal: terminal, ..env(variables) };
-            assert_eq!(choose(&cli.global, &env), mode, "{flags:?} {variables:?} {terminal}");
+            let env = Env {
+                stderr_terminal: terminal,
+                ..env(variables)
+            };
+            assert_eq!(
+                choose(&cli.global, &env),
+                mode,
+                "{flags:?} {variables:?} {terminal}"
+            );
         }
     }
 }

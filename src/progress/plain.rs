@@ -21,7 +21,13 @@ pub(super) struct Plain {
 
 impl Plain {
     pub(super) fn new(ci: Option<Ci>, began: i64) -> Self {
-        Self { board: Board::default(), ci, began, spoke: Duration::ZERO, open: false }
+        Self {
+            board: Board::default(),
+            ci,
+            began,
+            spoke: Duration::ZERO,
+            open: false,
+        }
     }
 
     /// Folds the daemon's output where the CI system can.
@@ -34,8 +40,12 @@ impl Plain {
         match (self.ci, open) {
             (Some(Ci::Github), true) => "::group::solve\n".into(),
             (Some(Ci::Github), false) => "::endgroup::\n".into(),
-            (Some(Ci::Gitlab), true) => format!("\u{1b}[0Ksection_start:{time}:reseal_solve\r\u{1b}[0Ksolve\n"),
-            (Some(Ci::Gitlab), false) => format!("\u{1b}[0Ksection_end:{time}:reseal_solve\r\u{1b}[0K\n"),
+            (Some(Ci::Gitlab), true) => {
+                format!("\u{1b}[0Ksection_start:{time}:reseal_solve\r\u{1b}[0Ksolve\n")
+            }
+            (Some(Ci::Gitlab), false) => {
+                format!("\u{1b}[0Ksection_end:{time}:reseal_solve\r\u{1b}[0K\n")
+            }
             _ => String::new(),
         }
     }
@@ -47,8 +57,16 @@ pub(super) fn line(change: &Change) -> Option<String> {
         Change::Fact(text) | Change::Note(text) => text.clone(),
         Change::Warning(text) => format!("warning: {text}"),
         Change::Started { label, step } => format!("{}{step}", bracketed(label)),
-        Change::Finished { label, step, detail } => format!("{}{step}: {detail}", bracketed(label)),
-        Change::Failed { label, step, message } => format!("{}{step}: failed: {message}", bracketed(label)),
+        Change::Finished {
+            label,
+            step,
+            detail,
+        } => format!("{}{step}: {detail}", bracketed(label)),
+        Change::Failed {
+            label,
+            step,
+            message,
+        } => format!("{}{step}: failed: {message}", bracketed(label)),
         Change::Log { label, text } => format!("{}| {text}", bracketed(label)),
         Change::Solving(_) => return None,
     })
@@ -106,7 +124,11 @@ mod tests {
     }
 
     fn log(data: &str) -> Event {
-        Event::Solve(SolveEvent::Log { vertex: "v1".into(), stream: 1, data: data.into() })
+        Event::Solve(SolveEvent::Log {
+            vertex: "v1".into(),
+            stream: 1,
+            data: data.into(),
+        })
     }
 
     fn told(ci: Option<Ci>, events: Vec<Event>) -> String {
@@ -118,27 +140,51 @@ mod tests {
         out + &plain.finish(Duration::from_secs(99))
     }
 
-    const SIZE: Size = Size { width: 80, height: 24 };
+    const SIZE: Size = Size {
+        width: 80,
+        height: 24,
+    };
 
     #[test]
     fn a_run_reads_as_lines() {
         let platform: Platform = "linux/arm64".parse().unwrap();
         let digest = Digest::of(b"x");
-        let out = told(None, vec![
-            Event::Resolved { reference: "r.io/a:1".into(), digest: digest.clone(), platforms: vec![platform.clone()] },
-            Event::Planned { platform: platform.clone(), packages: 1, findings: 2 },
-            Event::Builder { address: "unix:///b".into(), why: "BUILDKIT_HOST".into(), version: Some("v0.32.2".into()), platforms: vec![(platform.clone(), true)] },
-            vertex("v1", "[linux/arm64] upgrade packages", false, false),
-            log("Get:1 a\nGet"),
-            log(":2 b\r\n 5%\r10%"),
-            vertex("v1", "[linux/arm64] upgrade packages", true, false),
-            vertex("v1", "[linux/arm64] upgrade packages", true, true),
-            vertex("v2", "[linux/arm64] base image", true, true),
-            Event::Started(Stage::Push, None),
-            Event::Bytes { stage: Stage::Push, platform: None, done: 1_400_000, total: 1_400_000 },
-            Event::Finished(Stage::Push, None),
-            Event::Warned("careful \u{1b}[2J".into()),
-        ]);
+        let out = told(
+            None,
+            vec![
+                Event::Resolved {
+                    reference: "r.io/a:1".into(),
+                    digest: digest.clone(),
+                    platforms: vec![platform.clone()],
+                },
+                Event::Planned {
+                    platform: platform.clone(),
+                    packages: 1,
+                    findings: 2,
+                },
+                Event::Builder {
+                    address: "unix:///b".into(),
+                    why: "BUILDKIT_HOST".into(),
+                    version: Some("v0.32.2".into()),
+                    platforms: vec![(platform.clone(), true)],
+                },
+                vertex("v1", "[linux/arm64] upgrade packages", false, false),
+                log("Get:1 a\nGet"),
+                log(":2 b\r\n 5%\r10%"),
+                vertex("v1", "[linux/arm64] upgrade packages", true, false),
+                vertex("v1", "[linux/arm64] upgrade packages", true, true),
+                vertex("v2", "[linux/arm64] base image", true, true),
+                Event::Started(Stage::Push, None),
+                Event::Bytes {
+                    stage: Stage::Push,
+                    platform: None,
+                    done: 1_400_000,
+                    total: 1_400_000,
+                },
+                Event::Finished(Stage::Push, None),
+                Event::Warned("careful \u{1b}[2J".into()),
+            ],
+        );
         assert_eq!(
             out,
             format!(
@@ -169,16 +215,22 @@ mod tests {
                 error: Some("exit code: 100\nstack".into()),
             })
         };
-        assert_eq!(told(None, vec![failed(), failed()]), "[linux/arm64] upgrade packages: failed: exit code: 100\n");
+        assert_eq!(
+            told(None, vec![failed(), failed()]),
+            "[linux/arm64] upgrade packages: failed: exit code: 100\n"
+        );
     }
 
     #[test]
     fn output_cannot_act_on_the_ci_system() {
-        let out = told(Some(Ci::Github), vec![
-            Event::Started(Stage::Solve, None),
-            vertex("v1", "[linux/amd64] x", false, false),
-            log("::set-output name=x::y\n##[error]z\n"),
-        ]);
+        let out = told(
+            Some(Ci::Github),
+            vec![
+                Event::Started(Stage::Solve, None),
+                vertex("v1", "[linux/amd64] x", false, false),
+                log("::set-output name=x::y\n##[error]z\n"),
+            ],
+        );
         assert_eq!(
             out,
             "::group::solve\n[linux/amd64] x\n[linux/amd64] | ::set-output name=x::y\n[linux/amd64] | # #[error]z\n::endgroup::\n"
@@ -187,7 +239,13 @@ mod tests {
 
     #[test]
     fn sections_on_gitlab_have_times() {
-        let out = told(Some(Ci::Gitlab), vec![Event::Started(Stage::Solve, None), Event::Finished(Stage::Solve, None)]);
+        let out = told(
+            Some(Ci::Gitlab),
+            vec![
+                Event::Started(Stage::Solve, None),
+                Event::Finished(Stage::Solve, None),
+            ],
+        );
         assert_eq!(
             out,
             "\u{1b}[0Ksection_start:1000:reseal_solve\r\u{1b}[0Ksolve\n\
@@ -198,7 +256,10 @@ mod tests {
     #[test]
     fn a_minute_of_silence_is_broken() {
         let mut plain = Plain::new(None, 0);
-        plain.event(vertex("v1", "[linux/amd64] upgrade packages", false, false), Duration::from_secs(2));
+        plain.event(
+            vertex("v1", "[linux/amd64] upgrade packages", false, false),
+            Duration::from_secs(2),
+        );
         assert_eq!(plain.tick(Duration::from_secs(61), SIZE), "");
         assert_eq!(
             plain.tick(Duration::from_secs(62), SIZE),
@@ -209,7 +270,17 @@ mod tests {
 
     #[test]
     fn a_line_without_an_end_is_cut() {
-        let out = told(None, vec![vertex("v1", "[linux/amd64] x", false, false), log(&"y".repeat(40_000))]);
-        assert!(out.lines().count() >= 3 && out.lines().all(|line| line.len() < 3000), "{}", out.len());
+        let out = told(
+            None,
+            vec![
+                vertex("v1", "[linux/amd64] x", false, false),
+                log(&"y".repeat(40_000)),
+            ],
+        );
+        assert!(
+            out.lines().count() >= 3 && out.lines().all(|line| line.len() < 3000),
+            "{}",
+            out.len()
+        );
     }
 }

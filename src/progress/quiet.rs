@@ -37,11 +37,20 @@ mod tests {
 
     #[test]
     fn only_the_heartbeat_is_heard() {
-        let size = Size { width: 80, height: 24 };
+        let size = Size {
+            width: 80,
+            height: 24,
+        };
         let mut quiet = Quiet::default();
-        assert_eq!(quiet.event(Event::Warned("x".into()), Duration::from_secs(1)), "");
+        assert_eq!(
+            quiet.event(Event::Warned("x".into()), Duration::from_secs(1)),
+            ""
+        );
         assert_eq!(quiet.tick(Duration::from_secs(59), size), "");
-        assert_eq!(quiet.tick(Duration::from_secs(60), size), "still running after 1 m 00 s\n");
+        assert_eq!(
+            quiet.tick(Duration::from_secs(60), size),
+            "still running after 1 m 00 s\n"
+        );
         assert_eq!(quiet.finish(Duration::from_secs(61)), "");
     }
 }

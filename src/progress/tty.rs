@@ -23,11 +23,20 @@ pub(super) struct Tty {
 
 impl Tty {
     pub(super) fn new(colour: bool) -> Self {
-        Self { board: Board::default(), colour, done: Vec::new(), drawn: 0 }
+        Self {
+            board: Board::default(),
+            colour,
+            done: Vec::new(),
+            drawn: 0,
+        }
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+        if self.colour {
+            format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
+        }
     }
 
     /// Moves to the first redrawn line, clears what was there, and writes the lines that stay.
@@ -50,8 +59,20 @@ impl Renderer for Tty {
         for change in self.board.apply(event, now) {
             let line = plain::line(&change);
             let line = match (&change, line) {
-                (Change::Finished { label, step, detail }, _) => {
-                    format!("{} {}{step}  {}", self.paint("32", "done"), bracketed(label), self.paint("2", detail))
+                (
+                    Change::Finished {
+                        label,
+                        step,
+                        detail,
+                    },
+                    _,
+                ) => {
+                    format!(
+                        "{} {}{step}  {}",
+                        self.paint("32", "done"),
+                        bracketed(label),
+                        self.paint("2", detail)
+                    )
                 }
                 (Change::Failed { .. }, Some(line)) => self.paint("31", &line),
                 (Change::Warning(_), Some(line)) => self.paint("33", &line),
@@ -70,7 +91,12 @@ impl Renderer for Tty {
             .board
             .rows()
             .map(|row| {
-                let mut line = format!("  .. {}{}  {}", bracketed(&row.label), row.step, elapsed(now.saturating_sub(row.began)));
+                let mut line = format!(
+                    "  .. {}{}  {}",
+                    bracketed(&row.label),
+                    row.step,
+                    elapsed(now.saturating_sub(row.began))
+                );
                 if let Some(bytes) = transferred(row.bytes) {
                     let _ = write!(line, "  {bytes}");
                 }
@@ -81,7 +107,11 @@ impl Renderer for Tty {
             })
             .collect();
         let room = size.height - 2;
-        let shown = if rows.len() > room { room - 1 } else { rows.len() };
+        let shown = if rows.len() > room {
+            room - 1
+        } else {
+            rows.len()
+        };
         for row in &rows[..shown] {
             out.push_str(row);
             out.push('\n');
@@ -117,7 +147,10 @@ mod tests {
 
     use super::*;
 
-    const SIZE: Size = Size { width: 60, height: 5 };
+    const SIZE: Size = Size {
+        width: 60,
+        height: 5,
+    };
 
     fn vertex(at: usize, completed: bool) -> Event {
         Event::Solve(SolveEvent::Vertex {
@@ -135,17 +168,30 @@ mod tests {
         let mut tty = Tty::new(false);
         tty.event(vertex(1, false), Duration::ZERO);
         tty.event(
-            Event::Solve(SolveEvent::Log { vertex: "v1".into(), stream: 1, data: b"Unpacking libssl3\n".to_vec() }),
+            Event::Solve(SolveEvent::Log {
+                vertex: "v1".into(),
+                stream: 1,
+                data: b"Unpacking libssl3\n".to_vec(),
+            }),
             Duration::ZERO,
         );
         tty.event(
-            Event::Solve(SolveEvent::Status { vertex: "v1".into(), id: "a".into(), name: String::new(), current: 1000, total: 2000 }),
+            Event::Solve(SolveEvent::Status {
+                vertex: "v1".into(),
+                id: "a".into(),
+                name: String::new(),
+                current: 1000,
+                total: 2000,
+            }),
             Duration::ZERO,
         );
         let first = "  .. [linux/amd64] step 1  2.0 s  1.0 kB of 2.0 kB  Unpacki\n";
         assert_eq!(tty.tick(Duration::from_secs(2), SIZE), first);
         tty.event(vertex(1, true), Duration::from_secs(3));
-        assert_eq!(tty.tick(Duration::from_secs(3), SIZE), "\u{1b}[1A\r\u{1b}[Jdone [linux/amd64] step 1  3.0 s, 1.0 kB\n");
+        assert_eq!(
+            tty.tick(Duration::from_secs(3), SIZE),
+            "\u{1b}[1A\r\u{1b}[Jdone [linux/amd64] step 1  3.0 s, 1.0 kB\n"
+        );
         assert_eq!(tty.finish(Duration::from_secs(4)), "");
     }
 

@@ -1,5 +1,7 @@
 //! The checks of `doctor` as a table and as JSON.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 
 use crate::{
@@ -28,7 +30,9 @@ struct Entry<'a> {
 pub(crate) fn json(checks: &[Check]) -> serde_json::Value {
     let document = Document {
         schema: "reseal.dev/doctor/v1",
-        ok: checks.iter().all(|check| !matches!(check.status, Status::Failed(_))),
+        ok: checks
+            .iter()
+            .all(|check| !matches!(check.status, Status::Failed(_))),
         checks: checks
             .iter()
             .map(|check| Entry {
@@ -48,7 +52,11 @@ pub(crate) fn json(checks: &[Check]) -> serde_json::Value {
 
 /// Returns one line a check, and its hint below.
 pub(crate) fn text(checks: &[Check], colour: bool) -> String {
-    let width = checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
+    let width = checks
+        .iter()
+        .map(|check| check.name.len())
+        .max()
+        .unwrap_or(0);
     let mut out = String::new();
     for check in checks {
         let word = word(check.status);
@@ -59,17 +67,26 @@ pub(crate) fn text(checks: &[Check], colour: bool) -> String {
             Status::Skipped => "2",
         };
         let pad = " ".repeat(4_usize.saturating_sub(word.len()));
-        let word = if colour { format!("\u{1b}[{code}m{word}\u{1b}[0m") } else { word.to_owned() };
+        let word = if colour {
+            format!("\u{1b}[{code}m{word}\u{1b}[0m")
+        } else {
+            word.to_owned()
+        };
         let mut details = escape::lines(&check.detail).into_iter();
-        out.push_str(&format!("{word}{pad}  {:<width$}  {}\n", check.name, details.next().unwrap_or_default()));
+        let _ = writeln!(
+            out,
+            "{word}{pad}  {:<width$}  {}",
+            check.name,
+            details.next().unwrap_or_default()
+        );
         let indent = " ".repeat(width + 8);
         for line in details {
-            out.push_str(&format!("{indent}{line}\n"));
+            let _ = writeln!(out, "{indent}{line}");
         }
         if let Some(hint) = &check.hint {
             for (at, line) in escape::lines(hint).into_iter().enumerate() {
                 let label = if at == 0 { "hint: " } else { "      " };
-                out.push_str(&format!("{indent}{label}{line}\n"));
+                let _ = writeln!(out, "{indent}{label}{line}");
             }
         }
     }
@@ -95,10 +112,23 @@ mod tests {
     #[test]
     fn checks_are_lines_and_json() {
         let checks = [
-            Check { name: "builder", status: Status::Failed(Reason::Class(Class::Unreachable)), detail: "none".into(), hint: Some("start one".into()) },
-            Check { name: "disk", status: Status::Passed, detail: "fine".into(), hint: None },
+            Check {
+                name: "builder",
+                status: Status::Failed(Reason::Class(Class::Unreachable)),
+                detail: "none".into(),
+                hint: Some("start one".into()),
+            },
+            Check {
+                name: "disk",
+                status: Status::Passed,
+                detail: "fine".into(),
+                hint: None,
+            },
         ];
-        assert_eq!(text(&checks, false), "fail  builder  none\n               hint: start one\nok    disk     fine\n");
+        assert_eq!(
+            text(&checks, false),
+            "fail  builder  none\n               hint: start one\nok    disk     fine\n"
+        );
         let json = json(&checks);
         assert_eq!(json["ok"], false);
         assert_eq!(json["checks"][0]["class"], "unreachable");

@@ -31,7 +31,10 @@ pub(crate) fn json(failure: &Failure) -> serde_json::Value {
         message: &failure.message,
         causes: &failure.causes,
         hint: failure.hint.as_deref(),
-        log: failure.log.as_deref().map(|log| escape::last_lines(log, LOG_LINES).join("\n")),
+        log: failure
+            .log
+            .as_deref()
+            .map(|log| escape::last_lines(log, LOG_LINES).join("\n")),
         result: failure.result.as_deref(),
     };
     serde_json::to_value(object).expect("results have string keys only")
@@ -39,7 +42,13 @@ pub(crate) fn json(failure: &Failure) -> serde_json::Value {
 
 /// Returns the lines that a person reads.
 pub(crate) fn text(failure: &Failure, colour: bool) -> String {
-    let label = |code: &str, word: &str| if colour { format!("\u{1b}[{code}m{word}\u{1b}[0m") } else { word.to_owned() };
+    let label = |code: &str, word: &str| {
+        if colour {
+            format!("\u{1b}[{code}m{word}\u{1b}[0m")
+        } else {
+            word.to_owned()
+        }
+    };
     let mut out = String::new();
     let mut push = |line: String| {
         out.push_str(&line);
@@ -64,7 +73,11 @@ pub(crate) fn text(failure: &Failure, colour: bool) -> String {
 /// Writes text behind a label; further lines are indented below it.
 fn block(push: &mut impl FnMut(String), label: &str, indent: &str, text: &str) {
     for (at, line) in escape::lines(text).into_iter().enumerate() {
-        push(if at == 0 { format!("{label} {line}") } else { format!("{indent}{line}") });
+        push(if at == 0 {
+            format!("{label} {line}")
+        } else {
+            format!("{indent}{line}")
+        });
     }
 }
 
@@ -78,7 +91,10 @@ mod tests {
     #[test]
     fn a_failure_says_what_why_and_what_next() {
         let source = std::io::Error::other("disk \u{1b}[2J full");
-        let failure = Failure::from(PipelineError::Io { action: "write the layer".into(), source });
+        let failure = Failure::from(PipelineError::Io {
+            action: "write the layer".into(),
+            source,
+        });
         assert_eq!(
             text(&failure, false),
             "error: Could not write the layer\n  Caused by: disk \\u{1b}[2J full\n\
@@ -97,7 +113,10 @@ mod tests {
             hint: "Look above".into(),
         });
         let text = text(&failure, false);
-        assert!(text.starts_with("The end of the output:\n  | … 10 lines left out\n  | line 11\n"), "{text}");
+        assert!(
+            text.starts_with("The end of the output:\n  | … 10 lines left out\n  | line 11\n"),
+            "{text}"
+        );
         assert!(text.contains("  | line 40\nerror: Could not upgrade the packages of linux/arm64: apt-get ended with 100\n"));
         assert_eq!(failure.reason.code(), 12);
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use reseal_pipeline::{PlanResult, Preserved};
-use reseal_plan::{Decision, Mode, PlatformPlan, PlannedFinding};
+use reseal_plan::{Decision, Mode, PlannedFinding, PlatformPlan};
 
 use super::{plural, table::table};
 use crate::escape;
@@ -13,12 +13,21 @@ const LISTED: usize = 20;
 
 /// Returns the plan of every platform, and what it leaves alone.
 pub(crate) fn text(result: &PlanResult) -> String {
-    let mut lines = vec![format!("{} @ {}", escape::line(&result.source.reference), result.source.digest)];
+    let mut lines = vec![format!(
+        "{} @ {}",
+        escape::line(&result.source.reference),
+        result.source.digest
+    )];
     for plan in &result.plan.platforms {
         platform(&mut lines, plan);
     }
     preserved(&mut lines, &result.preserved);
-    lines.extend(result.warnings.iter().map(|warning| format!("warning: {}", escape::line(warning))));
+    lines.extend(
+        result
+            .warnings
+            .iter()
+            .map(|warning| format!("warning: {}", escape::line(warning))),
+    );
     lines.push(String::new());
     lines.join("\n")
 }
@@ -29,12 +38,28 @@ fn platform(lines: &mut Vec<String>, plan: &PlatformPlan) {
         Mode::All => "everything that the distribution has newer".to_owned(),
         Mode::Report if plan.packages.is_empty() => "nothing to patch".to_owned(),
         Mode::Report => {
-            let closes = plan.findings.iter().filter(|finding| finding.decision == Decision::Patch).count();
-            let verb = if plan.packages.len() == 1 { "closes" } else { "close" };
-            format!("{} {verb} {}", plural(plan.packages.len(), "package"), plural(closes, "finding"))
+            let closes = plan
+                .findings
+                .iter()
+                .filter(|finding| finding.decision == Decision::Patch)
+                .count();
+            let verb = if plan.packages.len() == 1 {
+                "closes"
+            } else {
+                "close"
+            };
+            format!(
+                "{} {verb} {}",
+                plural(plan.packages.len(), "package"),
+                plural(closes, "finding")
+            )
         }
     };
-    lines.push(format!("{}  {}: {what}", plan.platform, escape::line(&plan.distribution)));
+    lines.push(format!(
+        "{}  {}: {what}",
+        plan.platform,
+        escape::line(&plan.distribution)
+    ));
     if !plan.packages.is_empty() {
         let mut rows = vec![["PACKAGE", "FROM", "AT LEAST", "CLOSES"].map(String::from)];
         rows.extend(plan.packages.iter().map(|package| {
@@ -44,11 +69,20 @@ fn platform(lines: &mut Vec<String>, plan: &PlatformPlan) {
                 Some(version) => format!("{version} ({})", package.source),
                 None => "newest".to_owned(),
             };
-            [format!("{}:{}", package.name, package.architecture), package.from.clone(), at_least, package.closes.join(" ")]
+            [
+                format!("{}:{}", package.name, package.architecture),
+                package.from.clone(),
+                at_least,
+                package.closes.join(" "),
+            ]
         }));
         lines.extend(table("  ", &rows));
     }
-    let held = if plan.held.is_empty() { String::new() } else { format!("  on hold: {}", plan.held.join(" ")) };
+    let held = if plan.held.is_empty() {
+        String::new()
+    } else {
+        format!("  on hold: {}", plan.held.join(" "))
+    };
     if !held.is_empty() {
         lines.push(escape::line(&held));
     }
@@ -57,7 +91,11 @@ fn platform(lines: &mut Vec<String>, plan: &PlatformPlan) {
         (Decision::Held, "kept open by a hold"),
         (Decision::CannotTell, "whose versions cannot be compared"),
     ] {
-        let findings: Vec<&PlannedFinding> = plan.findings.iter().filter(|finding| finding.decision == decision).collect();
+        let findings: Vec<&PlannedFinding> = plan
+            .findings
+            .iter()
+            .filter(|finding| finding.decision == decision)
+            .collect();
         if findings.is_empty() {
             continue;
         }
@@ -66,7 +104,12 @@ fn platform(lines: &mut Vec<String>, plan: &PlatformPlan) {
             .iter()
             .take(LISTED)
             .map(|PlannedFinding { finding, .. }| {
-                [finding.severity.to_string(), finding.id.clone(), finding.package.clone(), finding.installed.clone()]
+                [
+                    finding.severity.to_string(),
+                    finding.id.clone(),
+                    finding.package.clone(),
+                    finding.installed.clone(),
+                ]
             })
             .collect();
         lines.extend(table("    ", &rows));
@@ -84,7 +127,10 @@ fn platform(lines: &mut Vec<String>, plan: &PlatformPlan) {
         *others.entry(label).or_default() += 1;
     }
     if !others.is_empty() {
-        let list: Vec<String> = others.iter().map(|(label, count)| format!("{count} {label}")).collect();
+        let list: Vec<String> = others
+            .iter()
+            .map(|(label, count)| format!("{count} {label}"))
+            .collect();
         lines.push(format!("  findings not acted on: {}", list.join(", ")));
     }
 }
@@ -92,14 +138,21 @@ fn platform(lines: &mut Vec<String>, plan: &PlatformPlan) {
 /// Tells how many entries a list leaves out.
 pub(super) fn more(lines: &mut Vec<String>, indent: &str, count: usize) {
     if count > LISTED {
-        lines.push(format!("{indent}… and {} more; `--format json` lists all", count - LISTED));
+        lines.push(format!(
+            "{indent}… and {} more; `--format json` lists all",
+            count - LISTED
+        ));
     }
 }
 
 /// Lists the platforms that pass through.
 pub(super) fn preserved(lines: &mut Vec<String>, preserved: &[Preserved]) {
     for entry in preserved {
-        lines.push(format!("{}  kept as it is: {}", entry.platform, escape::line(&entry.reason)));
+        lines.push(format!(
+            "{}  kept as it is: {}",
+            entry.platform,
+            escape::line(&entry.reason)
+        ));
     }
 }
 
@@ -152,8 +205,13 @@ mod tests {
         };
         let result = PlanResult {
             schema: "reseal.dev/plan/v1",
-            source: Pinned { reference: "r.io/a:1".into(), digest: Digest::of(b"index") },
-            plan: PatchPlan { platforms: vec![plan] },
+            source: Pinned {
+                reference: "r.io/a:1".into(),
+                digest: Digest::of(b"index"),
+            },
+            plan: PatchPlan {
+                platforms: vec![plan],
+            },
             preserved: vec![Preserved {
                 platform: "windows/amd64".parse().unwrap(),
                 digest: Digest::of(b"w"),

@@ -13,12 +13,17 @@ const LISTED: usize = 20;
 /// Returns the one line of standard output: `repository@sha256:…`, or `oci:PATH@sha256:…`.
 pub(crate) fn pinned(pinned: &Pinned) -> String {
     match pinned.reference.parse() {
-        Ok(Location::Registry(reference)) => {
-            PinnedRef { repository: reference.repository, digest: pinned.digest.clone() }.to_string()
+        Ok(Location::Registry(reference)) => PinnedRef {
+            repository: reference.repository,
+            digest: pinned.digest.clone(),
         }
-        Ok(Location::Layout { path, .. }) => {
-            Location::Layout { path, tag: None, digest: Some(pinned.digest.clone()) }.to_string()
+        .to_string(),
+        Ok(Location::Layout { path, .. }) => Location::Layout {
+            path,
+            tag: None,
+            digest: Some(pinned.digest.clone()),
         }
+        .to_string(),
         // The pipeline writes references that parse; the digest is what counts.
         Err(_) => pinned.digest.to_string(),
     }
@@ -38,21 +43,42 @@ pub(crate) fn summary(result: &RunResult) -> String {
         ));
     }
     let counts = &result.counts;
-    let mut sums = vec![format!("fixed {}", counts.fixed), format!("not fixed {}", counts.unfixed)];
-    for (label, count) in [("no fix", counts.no_fix), ("left out", counts.excepted), ("new", counts.new)] {
+    let mut sums = vec![
+        format!("fixed {}", counts.fixed),
+        format!("not fixed {}", counts.unfixed),
+    ];
+    for (label, count) in [
+        ("no fix", counts.no_fix),
+        ("left out", counts.excepted),
+        ("new", counts.new),
+    ] {
         if count > 0 {
             sums.push(format!("{label} {count}"));
         }
     }
-    lines.push(format!("Findings: {}; critical {} before, {} after", sums.join(", "), counts.critical, counts.residual_critical));
-    lines.extend(result.warnings.iter().map(|warning| format!("warning: {}", escape::line(warning))));
+    lines.push(format!(
+        "Findings: {}; critical {} before, {} after",
+        sums.join(", "),
+        counts.critical,
+        counts.residual_critical
+    ));
+    lines.extend(
+        result
+            .warnings
+            .iter()
+            .map(|warning| format!("warning: {}", escape::line(warning))),
+    );
     lines.push(String::new());
     lines.join("\n")
 }
 
 fn headline(result: &RunResult) -> String {
     let source = escape::line(&result.source.reference);
-    let patched = result.platforms.iter().filter(|platform| platform.layer.is_some()).count();
+    let patched = result
+        .platforms
+        .iter()
+        .filter(|platform| platform.layer.is_some())
+        .count();
     let tag = match &result.tag {
         Some(tag) => format!("; tag {} moved", escape::line(tag)),
         None => "; no tag moved".to_owned(),
@@ -61,9 +87,14 @@ fn headline(result: &RunResult) -> String {
         Outcome::Patched => format!("Patched {source} on {}{tag}", plural(patched, "platform")),
         Outcome::Unchanged => format!("Nothing to patch in {source}{tag}"),
         Outcome::Residual if patched == 0 => format!("Findings remain in {source}{tag}"),
-        Outcome::Residual => format!("Patched {source} on {}, but findings remain{tag}", plural(patched, "platform")),
+        Outcome::Residual => format!(
+            "Patched {source} on {}, but findings remain{tag}",
+            plural(patched, "platform")
+        ),
         Outcome::NoFix => format!("Findings in {source} have no fix{tag}"),
-        Outcome::Verified => format!("Verified {source}: every finding that was asked for is fixed"),
+        Outcome::Verified => {
+            format!("Verified {source}: every finding that was asked for is fixed")
+        }
     }
 }
 
@@ -78,7 +109,11 @@ fn platform(lines: &mut Vec<String>, platform: &PlatformResult, verified: bool) 
             bytes(*size)
         ),
         None if verified => format!("{}  {}", platform.platform, short(&platform.digest)),
-        None => format!("{}  {} unchanged", platform.platform, short(&platform.digest)),
+        None => format!(
+            "{}  {} unchanged",
+            platform.platform,
+            short(&platform.digest)
+        ),
     });
     let rows: Vec<[String; 4]> = platform
         .packages
@@ -86,8 +121,16 @@ fn platform(lines: &mut Vec<String>, platform: &PlatformResult, verified: bool) 
         .take(LISTED)
         .map(|package| {
             let arrow = "->".to_owned();
-            let (from, to) = (package.from.clone().unwrap_or("new".into()), package.to.clone().unwrap_or("removed".into()));
-            [format!("{}:{}", package.name, package.architecture), from, arrow, to]
+            let (from, to) = (
+                package.from.clone().unwrap_or("new".into()),
+                package.to.clone().unwrap_or("removed".into()),
+            );
+            [
+                format!("{}:{}", package.name, package.architecture),
+                from,
+                arrow,
+                to,
+            ]
         })
         .collect();
     lines.extend(table("  ", &rows));
@@ -106,23 +149,53 @@ fn platform(lines: &mut Vec<String>, platform: &PlatformResult, verified: bool) 
         .take(LISTED)
         .map(|result| {
             let finding = &result.finding;
-            let now = result.now.clone().unwrap_or_else(|| finding.installed.clone());
-            let fix = finding.fixed.as_ref().map_or_else(String::new, |fixed| format!("needs {fixed}"));
-            [verdict(result.verdict).to_owned(), finding.severity.to_string(), finding.id.clone(), finding.package.clone(), format!("{now} {fix}")]
+            let now = result
+                .now
+                .clone()
+                .unwrap_or_else(|| finding.installed.clone());
+            let fix = finding
+                .fixed
+                .as_ref()
+                .map_or_else(String::new, |fixed| format!("needs {fixed}"));
+            [
+                verdict(result.verdict).to_owned(),
+                finding.severity.to_string(),
+                finding.id.clone(),
+                finding.package.clone(),
+                format!("{now} {fix}"),
+            ]
         })
         .collect();
     lines.extend(table("  ", &rows));
     plan::more(lines, "  ", open.len());
-    let removed = platform.findings.iter().filter(|finding| finding.verdict == Verdict::Removed).count();
+    let removed = platform
+        .findings
+        .iter()
+        .filter(|finding| finding.verdict == Verdict::Removed)
+        .count();
     if removed > 0 {
-        lines.push(format!("  {} closed because the package is gone", plural(removed, "finding")));
+        lines.push(format!(
+            "  {} closed because the package is gone",
+            plural(removed, "finding")
+        ));
     }
     if !platform.held.is_empty() {
-        lines.push(format!("  on hold: {}", escape::line(&platform.held.join(" "))));
+        lines.push(format!(
+            "  on hold: {}",
+            escape::line(&platform.held.join(" "))
+        ));
     }
     if !platform.script_written.is_empty() {
-        let shown: Vec<&str> = platform.script_written.iter().take(LISTED).map(String::as_str).collect();
-        lines.push(format!("  written by maintainer scripts: {}", escape::line(&shown.join(" "))));
+        let shown: Vec<&str> = platform
+            .script_written
+            .iter()
+            .take(LISTED)
+            .map(String::as_str)
+            .collect();
+        lines.push(format!(
+            "  written by maintainer scripts: {}",
+            escape::line(&shown.join(" "))
+        ));
         plan::more(lines, "  ", platform.script_written.len());
     }
 }
@@ -170,14 +243,24 @@ mod tests {
         RunResult {
             schema: reseal_pipeline::SCHEMA,
             outcome,
-            source: Pinned { reference: "127.0.0.1:5000/shop/cart:1.4".into(), digest: Digest::of(b"source") },
-            patched: Pinned { reference: "127.0.0.1:5000/shop/cart:1.4-patched".into(), digest: Digest::of(b"patched") },
+            source: Pinned {
+                reference: "127.0.0.1:5000/shop/cart:1.4".into(),
+                digest: Digest::of(b"source"),
+            },
+            patched: Pinned {
+                reference: "127.0.0.1:5000/shop/cart:1.4-patched".into(),
+                digest: Digest::of(b"patched"),
+            },
             tag: Some("1.4-patched".into()),
             platforms: vec![PlatformResult {
                 platform: "linux/arm64".parse().unwrap(),
                 source_digest: Digest::of(b"a"),
                 digest: Digest::of(b"b"),
-                layer: Some(LayerResult { digest: Digest::of(b"l"), diff_id: Digest::of(b"d"), size: 1_400_000 }),
+                layer: Some(LayerResult {
+                    digest: Digest::of(b"l"),
+                    diff_id: Digest::of(b"d"),
+                    size: 1_400_000,
+                }),
                 packages: vec![PackageResult {
                     name: "libssl3".into(),
                     architecture: "arm64".into(),
@@ -196,7 +279,14 @@ mod tests {
             }],
             preserved: Vec::new(),
             dropped_attestations: vec![Digest::of(b"att")],
-            counts: Counts { critical: 3, residual_critical: 2, fixed: 1, unfixed: 1, no_fix: 1, ..Counts::default() },
+            counts: Counts {
+                critical: 3,
+                residual_critical: 2,
+                fixed: 1,
+                unfixed: 1,
+                no_fix: 1,
+                ..Counts::default()
+            },
             warnings: Vec::new(),
         }
     }
@@ -205,11 +295,20 @@ mod tests {
     fn standard_output_is_a_pinned_reference() {
         let digest = Digest::of(b"patched");
         for (reference, shown) in [
-            ("127.0.0.1:5000/shop/cart:1.4", format!("127.0.0.1:5000/shop/cart@{digest}")),
+            (
+                "127.0.0.1:5000/shop/cart:1.4",
+                format!("127.0.0.1:5000/shop/cart@{digest}"),
+            ),
             ("debian", format!("docker.io/library/debian@{digest}")),
             ("oci:out:1.4", format!("oci:out@{digest}")),
         ] {
-            assert_eq!(pinned(&Pinned { reference: reference.into(), digest: digest.clone() }), shown);
+            assert_eq!(
+                pinned(&Pinned {
+                    reference: reference.into(),
+                    digest: digest.clone()
+                }),
+                shown
+            );
         }
     }
 
@@ -233,9 +332,15 @@ mod tests {
     #[test]
     fn every_outcome_has_a_headline() {
         for (outcome, start) in [
-            (Outcome::Patched, "Patched 127.0.0.1:5000/shop/cart:1.4 on 1 platform; tag 1.4-patched moved"),
+            (
+                Outcome::Patched,
+                "Patched 127.0.0.1:5000/shop/cart:1.4 on 1 platform; tag 1.4-patched moved",
+            ),
             (Outcome::Unchanged, "Nothing to patch in"),
-            (Outcome::NoFix, "Findings in 127.0.0.1:5000/shop/cart:1.4 have no fix"),
+            (
+                Outcome::NoFix,
+                "Findings in 127.0.0.1:5000/shop/cart:1.4 have no fix",
+            ),
             (Outcome::Verified, "Verified 127.0.0.1:5000/shop/cart:1.4:"),
         ] {
             assert!(summary(&result(outcome)).starts_with(start), "{outcome:?}");

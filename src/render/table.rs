@@ -10,10 +10,21 @@ const CELL: usize = 60;
 pub(crate) fn table<const N: usize>(indent: &str, rows: &[[String; N]]) -> Vec<String> {
     let safe: Vec<Vec<String>> = rows
         .iter()
-        .map(|row| row.iter().enumerate().map(|(at, cell)| escape::clipped(cell, if at + 1 == N { 400 } else { CELL })).collect())
+        .map(|row| {
+            row.iter()
+                .enumerate()
+                .map(|(at, cell)| escape::clipped(cell, if at + 1 == N { 400 } else { CELL }))
+                .collect()
+        })
         .collect();
-    let widths: Vec<usize> =
-        (0..N).map(|column| safe.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
+    let widths: Vec<usize> = (0..N)
+        .map(|column| {
+            safe.iter()
+                .map(|row| row[column].chars().count())
+                .max()
+                .unwrap_or(0)
+        })
+        .collect();
     safe.iter()
         .map(|row| {
             let mut line = indent.to_owned();
@@ -32,7 +43,10 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_and_safe() {
-        let rows = [["a".into(), "bb".into(), "c".into()], ["aaa".into(), "\u{1b}".into(), String::new()]];
+        let rows = [
+            ["a".into(), "bb".into(), "c".into()],
+            ["aaa".into(), "\u{1b}".into(), String::new()],
+        ];
         assert_eq!(table("  ", &rows), ["  a    bb      c", "  aaa  \\u{1b}"]);
     }
 }

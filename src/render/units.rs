@@ -39,10 +39,21 @@ mod tests {
 
     #[test]
     fn sizes_and_times_are_readable() {
-        for (count, shown) in [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1_449_999, "1.4 MB"), (u64::MAX, "18446.7 PB")] {
+        for (count, shown) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (1_449_999, "1.4 MB"),
+            (u64::MAX, "18446.7 PB"),
+        ] {
             assert_eq!(bytes(count), shown);
         }
-        for (milliseconds, shown) in [(0, "0.0 s"), (59_990, "59.9 s"), (182_000, "3 m 02 s"), (7_320_000, "2 h 02 m")] {
+        for (milliseconds, shown) in [
+            (0, "0.0 s"),
+            (59_990, "59.9 s"),
+            (182_000, "3 m 02 s"),
+            (7_320_000, "2 h 02 m"),
+        ] {
             assert_eq!(elapsed(Duration::from_millis(milliseconds)), shown);
         }
         assert_eq!(plural(1, "package"), "1 package");

@@ -1,11 +1,15 @@
-//! How BuildKit daemons are reached.
+//! How `BuildKit` daemons are reached.
 
 use std::path::PathBuf;
 
 use reseal_buildkit::{Address, TlsFiles, parse_addr_flag};
 use reseal_oci::Platform;
 
-use crate::{args::{BuilderArgs, RegistryArgs}, environment::Env, failure::Failure};
+use crate::{
+    args::{BuilderArgs, RegistryArgs},
+    environment::Env,
+    failure::Failure,
+};
 
 /// Addresses that were named, and what dialling needs.
 #[derive(Debug, Clone)]
@@ -23,7 +27,11 @@ pub(crate) struct BuilderSettings {
 }
 
 /// Decides how daemons are reached.
-pub(crate) fn builder(args: &BuilderArgs, registry: &RegistryArgs, env: &Env) -> Result<BuilderSettings, Failure> {
+pub(crate) fn builder(
+    args: &BuilderArgs,
+    registry: &RegistryArgs,
+    env: &Env,
+) -> Result<BuilderSettings, Failure> {
     let mut addresses: Vec<(Option<Platform>, Address)> = Vec::new();
     for text in &args.addr {
         let (platform, address) = parse_addr_flag(text).map_err(|error| {
@@ -34,17 +42,26 @@ pub(crate) fn builder(args: &BuilderArgs, registry: &RegistryArgs, env: &Env) ->
             }
         })?;
         let platform = platform
-            .map(|platform| platform.parse::<Platform>().map_err(|error| Failure::usage(format!("`--addr`: {error}"))))
+            .map(|platform| {
+                platform
+                    .parse::<Platform>()
+                    .map_err(|error| Failure::usage(format!("`--addr`: {error}")))
+            })
             .transpose()?;
         if addresses.iter().any(|(known, _)| *known == platform) {
-            let which = platform.map_or_else(|| "every platform".to_owned(), |platform| platform.to_string());
+            let which = platform.map_or_else(
+                || "every platform".to_owned(),
+                |platform| platform.to_string(),
+            );
             return Err(Failure::usage(format!("`--addr` names two daemons for {which}"))
                 .hint("Give each its platform: `--addr linux/amd64=ADDRESS --addr linux/arm64=ADDRESS`"));
         }
         addresses.push((platform, address));
     }
     if args.tls_cert.is_some() != args.tls_key.is_some() {
-        return Err(Failure::usage("`--tls-cert` and `--tls-key` belong together"));
+        return Err(Failure::usage(
+            "`--tls-cert` and `--tls-key` belong together",
+        ));
     }
     Ok(BuilderSettings {
         addresses,
@@ -56,6 +73,9 @@ pub(crate) fn builder(args: &BuilderArgs, registry: &RegistryArgs, env: &Env) ->
         },
         tls_dir: args.tls_dir.clone(),
         plain_http: registry.plain_http.clone(),
-        environment: reseal_buildkit::Environment { vars: env.variables.clone(), uid: env.uid },
+        environment: reseal_buildkit::Environment {
+            vars: env.variables.clone(),
+            uid: env.uid,
+        },
     })
 }

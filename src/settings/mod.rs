@@ -35,18 +35,30 @@ pub(crate) fn patch(args: &PatchArgs, env: &Env) -> Result<PatchSettings, Failur
         }
         None => (None, None),
     };
-    let tag = args.tag.as_deref().map(|template| tag::fill(template, &input.source, env)).transpose()?;
+    let tag = args
+        .tag
+        .as_deref()
+        .map(|template| tag::fill(template, &input.source, env))
+        .transpose()?;
     if let (Some(tag), Some(other)) = (&tag, &tag_of_target)
         && tag != other
     {
-        return Err(Failure::usage(format!("`--tag` names the tag {tag}, and `--to` the tag {other}")).hint("Give one of them"));
+        return Err(Failure::usage(format!(
+            "`--tag` names the tag {tag}, and `--to` the tag {other}"
+        ))
+        .hint("Give one of them"));
     }
     let tag = tag.or(tag_of_target);
     if let Some(tag) = &tag
         && same_image(&input.source, to.as_ref(), tag)
     {
-        return Err(Failure::usage(format!("the result would replace its own source, `{}`", input.source))
-            .hint("Choose another tag, such as `-t '{{tag}}-patched'`, or another repository with `--to`"));
+        return Err(Failure::usage(format!(
+            "the result would replace its own source, `{}`",
+            input.source
+        ))
+        .hint(
+            "Choose another tag, such as `-t '{{tag}}-patched'`, or another repository with `--to`",
+        ));
     }
     if args.tag_unchanged && tag.is_none() {
         return Err(Failure::usage("`--tag-unchanged` needs a tag").hint("Add `-t TAG`"));
@@ -56,7 +68,12 @@ pub(crate) fn patch(args: &PatchArgs, env: &Env) -> Result<PatchSettings, Failur
         to,
         tag,
         tag_unchanged: args.tag_unchanged,
-        allow_platform_failure: platforms(&args.allow_platform_failure, "--allow-platform-failure")?.into_iter().collect(),
+        allow_platform_failure: platforms(
+            &args.allow_platform_failure,
+            "--allow-platform-failure",
+        )?
+        .into_iter()
+        .collect(),
         strict_layer: args.strict_layer,
         epoch: epoch(env)?,
         freshness: freshness(args.no_cache, env),
@@ -91,7 +108,8 @@ pub(crate) fn timeout(args: &InputArgs) -> Result<Duration, Failure> {
 /// Reads the name of an image.
 pub(crate) fn location(text: &str) -> Result<Location, Failure> {
     text.parse().map_err(|error: reseal_oci::OciError| {
-        Failure::usage(error.to_string()).hint("Name the image as REPOSITORY[:TAG][@DIGEST] or oci:PATH[:TAG][@DIGEST]")
+        Failure::usage(error.to_string())
+            .hint("Name the image as REPOSITORY[:TAG][@DIGEST] or oci:PATH[:TAG][@DIGEST]")
     })
 }
 
@@ -99,9 +117,10 @@ fn platforms(texts: &[String], flag: &str) -> Result<Vec<Platform>, Failure> {
     let mut seen = BTreeSet::new();
     let mut platforms = Vec::new();
     for text in texts {
-        let platform: Platform = text
-            .parse()
-            .map_err(|error| Failure::usage(format!("`{flag}`: {error}")).hint("Write a platform as in `linux/arm64`"))?;
+        let platform: Platform = text.parse().map_err(|error| {
+            Failure::usage(format!("`{flag}`: {error}"))
+                .hint("Write a platform as in `linux/arm64`")
+        })?;
         if seen.insert(platform.clone()) {
             platforms.push(platform);
         }
@@ -112,17 +131,26 @@ fn platforms(texts: &[String], flag: &str) -> Result<Vec<Platform>, Failure> {
 fn epoch(env: &Env) -> Result<Option<i64>, Failure> {
     env.get("SOURCE_DATE_EPOCH")
         .map(|text| {
-            text.parse().ok().filter(|seconds| *seconds >= 0).ok_or_else(|| {
-                Failure::usage(format!("SOURCE_DATE_EPOCH is `{text}`, not a number of seconds since 1970"))
-            })
+            text.parse()
+                .ok()
+                .filter(|seconds| *seconds >= 0)
+                .ok_or_else(|| {
+                    Failure::usage(format!(
+                        "SOURCE_DATE_EPOCH is `{text}`, not a number of seconds since 1970"
+                    ))
+                })
         })
         .transpose()
 }
 
-/// The package manager's step is run again when this changes: each hour, or each time. Never by BuildKit's `ignore_cache`,
+/// The package manager's step is run again when this changes: each hour, or each time. Never by the daemon's `ignore_cache`,
 /// which would wipe the package caches.
 fn freshness(no_cache: bool, env: &Env) -> String {
-    if no_cache { format!("run-{:016x}", env.random) } else { format!("hour-{}", env.now.div_euclid(3600)) }
+    if no_cache {
+        format!("run-{:016x}", env.random)
+    } else {
+        format!("hour-{}", env.now.div_euclid(3600))
+    }
 }
 
 fn proxy(env: &Env) -> Option<Proxy> {

@@ -17,7 +17,11 @@ pub(super) fn resolve(args: &InputArgs) -> Result<Policy, Failure> {
             severities.insert(severity(text, "--severity", "all")?);
         }
     }
-    let gate = if args.gate.eq_ignore_ascii_case("none") { None } else { Some(severity(&args.gate, "--gate", "none")?) };
+    let gate = if args.gate.eq_ignore_ascii_case("none") {
+        None
+    } else {
+        Some(severity(&args.gate, "--gate", "none")?)
+    };
     Ok(Policy {
         severities,
         gate,
@@ -28,9 +32,10 @@ pub(super) fn resolve(args: &InputArgs) -> Result<Policy, Failure> {
 }
 
 fn severity(text: &str, flag: &str, other: &str) -> Result<Severity, Failure> {
-    text.trim()
-        .parse()
-        .map_err(|error| Failure::usage(format!("`{flag}`: {error}")).hint(format!("A list of severities, or `{other}`")))
+    text.trim().parse().map_err(|error| {
+        Failure::usage(format!("`{flag}`: {error}"))
+            .hint(format!("A list of severities, or `{other}`"))
+    })
 }
 
 /// An empty entry would match nothing and quietly turn a filter on.

@@ -7,12 +7,17 @@ use reseal_registry::{CredentialStore, RegistrySettings};
 use crate::{args::RegistryArgs, failure::Failure};
 
 /// Decides how registries are reached.
-pub(crate) fn registry(args: &RegistryArgs, credentials: Arc<CredentialStore>) -> Result<RegistrySettings, Failure> {
+pub(crate) fn registry(
+    args: &RegistryArgs,
+    credentials: Arc<CredentialStore>,
+) -> Result<RegistrySettings, Failure> {
     let mut settings = RegistrySettings::new(credentials);
     for host in &args.plain_http {
         // Only hosts are compared, so that an address with a scheme or a path would silently never match.
         if host.is_empty() || host.contains('/') || host.contains(char::is_whitespace) {
-            return Err(Failure::usage(format!("`--plain-http` is `{host}`, not HOST or HOST:PORT")));
+            return Err(Failure::usage(format!(
+                "`--plain-http` is `{host}`, not HOST or HOST:PORT"
+            )));
         }
         settings.plain_http.insert(host.to_ascii_lowercase());
     }
