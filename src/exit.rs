@@ -135,7 +135,7 @@ impl Reason {
 /// Shown below `--help`.
 pub(crate) const SUMMARY: &str = "\
 Environment:
-  Every flag has a twin: --log-format is RESEAL_LOG_FORMAT. A flag wins over its twin, a twin over the default.
+  Every flag but --quiet has a twin: --log-format is RESEAL_LOG_FORMAT. A flag wins over its twin, a twin over the default.
   BUILDKIT_HOST, BUILDX_BUILDER, DOCKER_HOST, DOCKER_CONTEXT  where the daemon is
   DOCKER_CONFIG, DOCKER_AUTH_CONFIG, REGISTRY_AUTH_FILE       where credentials are
   HTTP_PROXY, HTTPS_PROXY, NO_PROXY, ALL_PROXY                for reseal and for the package manager

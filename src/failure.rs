@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use reseal_buildkit::BuildError;
+use reseal_buildkit::{BuildError, ConnectError};
 use reseal_pipeline::{Class, PipelineError, RunResult};
 
 use crate::exit::Reason;
@@ -57,7 +57,18 @@ impl Failure {
 
 impl From<PipelineError> for Failure {
     fn from(error: PipelineError) -> Self {
-        let (message, causes) = (error.to_string(), chain(error.source()));
+        let (message, causes) = match &error {
+            // Each place that was looked at gets a line of its own.
+            PipelineError::Connect(ConnectError::NothingFound { attempts }) => (
+                "Could not find a usable BuildKit daemon".to_owned(),
+                attempts
+                    .iter()
+                    .map(|tried| format!("{} ({}): {}", tried.address, tried.chosen, tried.outcome))
+                    .collect(),
+            ),
+            PipelineError::Connect(source) => (source.to_string(), chain(source.source())),
+            error => (error.to_string(), chain(error.source())),
+        };
         let (reason, hint) = (Reason::Class(error.class()), error.hint());
         let (log, result) = match error {
             PipelineError::Install { log, .. }
@@ -89,4 +100,34 @@ fn chain(mut error: Option<&(dyn Error + 'static)>) -> Vec<String> {
         error = cause.source();
     }
     causes
+}
+
+#[cfg(test)]
+mod tests {
+    use reseal_buildkit::Attempt;
+
+    use super::*;
+
+    #[test]
+    fn every_place_that_was_searched_is_a_cause_of_its_own() {
+        let attempt = |address: &str| Attempt {
+            address: address.into(),
+            chosen: "usual socket".into(),
+            outcome: "there is no such socket".into(),
+        };
+        let error = ConnectError::NothingFound {
+            attempts: vec![attempt("unix:///a"), attempt("unix:///b")],
+        };
+        let failure = Failure::from(PipelineError::Connect(error));
+        assert_eq!(failure.message, "Could not find a usable BuildKit daemon");
+        assert_eq!(
+            failure.causes,
+            [
+                "unix:///a (usual socket): there is no such socket",
+                "unix:///b (usual socket): there is no such socket"
+            ]
+        );
+        assert_eq!(failure.reason.code(), 20);
+        assert!(failure.hint.is_some());
+    }
 }

@@ -26,7 +26,12 @@ fn the_reference_of_the_command_line_is_fresh() {
             page,
             "\n## `{}`\n\n```text\n{}\n```\n",
             format!("reseal {command}").trim_end(),
-            help.stdout.trim_end()
+            help.stdout
+                .lines()
+                .map(str::trim_end)
+                .collect::<Vec<_>>()
+                .join("\n")
+                .trim_end()
         );
     }
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cli.md");

@@ -81,7 +81,7 @@ fn reports_that_cannot_be_used_end_with_40() {
     for (arguments, message) in [
         (
             &["report", "sarif.json"][..],
-            "error: Could not read the report `sarif.json`\n  Caused by: this is SARIF",
+            "error: Could not read the report `sarif.json`\n  Caused by: this is a SARIF log",
         ),
         (
             &["report", "missing.json"],

@@ -20,9 +20,9 @@ distribution  debian 12.5
 repo digest   registry.example/shop/cart@sha256:3333333333333333333333333333333333333333333333333333333333333333
 diff ID       sha256:2222222222222222222222222222222222222222222222222222222222222222
 findings      2 (CRITICAL 1, LOW 1), 1 with a fix
-not ours      1 findings of language packages
-  SEVERITY  ID                     PACKAGE  INSTALLED         FIXED
-  CRITICAL  CVE-2026-0001          libssl3  3.0.11-1~deb12u2  3.0.13-1~deb12u1
+not ours      1 finding of language packages
+  SEVERITY  ID                      PACKAGE  INSTALLED         FIXED
+  CRITICAL  CVE-2026-0001           libssl3  3.0.11-1~deb12u2  3.0.13-1~deb12u1
   LOW       CVE-2026-0002\\u{1b}[2J  zlib1g   1:1.2.13.dfsg-1   no fix
 ";
     assert_eq!(run.stdout, expected);
@@ -100,11 +100,14 @@ fn ctrl_c_and_sigterm_end_a_run_with_their_own_codes() {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        // `wait` would close it.
+        let held = child.stdin.take();
         // The handlers are in place a few milliseconds after the start; the loop covers a slow machine.
         std::thread::sleep(std::time::Duration::from_millis(400));
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, signal).unwrap();
         let status = child.wait().unwrap();
+        drop(held);
         assert_eq!(status.code(), Some(code));
     }
 }

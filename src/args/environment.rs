@@ -12,6 +12,9 @@ pub(crate) fn command(variables: &BTreeMap<String, String>) -> Command {
     with_twins(Cli::command(), variables)
 }
 
+/// Flags without a twin. `--quiet` has RESEAL_PROGRESS=quiet: a second variable could contradict the first.
+const WITHOUT: [&str; 3] = ["help", "version", "quiet"];
+
 fn with_twins(command: Command, variables: &BTreeMap<String, String>) -> Command {
     command
         .mut_args(|arg| with_twin(arg, variables))
@@ -19,10 +22,7 @@ fn with_twins(command: Command, variables: &BTreeMap<String, String>) -> Command
 }
 
 fn with_twin(arg: Arg, variables: &BTreeMap<String, String>) -> Arg {
-    let Some(long) = arg
-        .get_long()
-        .filter(|long| !matches!(*long, "help" | "version"))
-    else {
+    let Some(long) = arg.get_long().filter(|long| !WITHOUT.contains(long)) else {
         return arg;
     };
     let name = twin(long);
@@ -58,14 +58,14 @@ mod tests {
     }
 
     #[test]
-    fn every_flag_has_a_twin_but_help_and_version() {
+    fn every_flag_has_a_twin_but_help_version_and_quiet() {
         fn check(command: &Command) {
             for arg in command
                 .get_arguments()
                 .filter(|arg| arg.get_long().is_some())
             {
                 let long = arg.get_long().unwrap();
-                if !matches!(long, "help" | "version") {
+                if !WITHOUT.contains(&long) {
                     let env = arg
                         .get_env()
                         .unwrap_or_else(|| panic!("--{long} has no twin"))

@@ -119,4 +119,7 @@ pub(crate) struct RegistryArgs {
     /// Further CA certificates for registries, as PEM; can be repeated
     #[arg(long, value_name = "FILE", value_delimiter = ',')]
     pub(crate) registry_ca: Vec<PathBuf>,
+    /// Where reads of a registry go first, as in `docker.io=https://mirror.example/hub`; can be repeated
+    #[arg(long, value_name = "REGISTRY=MIRROR", value_delimiter = ',')]
+    pub(crate) registry_mirror: Vec<String>,
 }

@@ -35,8 +35,8 @@ pub(crate) struct GlobalArgs {
     /// honoured. `rawjson` writes one JSON object a line.
     #[arg(long, global = true, value_enum, value_name = "MODE")]
     pub(crate) progress: Option<Progress>,
-    /// Show nothing but errors, and a line a minute: the same as `--progress quiet`
-    #[arg(long, short, global = true, conflicts_with = "progress")]
+    /// Show nothing but errors, and a line a minute: the same as `--progress quiet`, and stronger than any other
+    #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
     /// What standard output carries: for people and pipes, or one JSON document
     #[arg(

@@ -105,9 +105,9 @@ async fn load(names: &[String]) -> Result<Vec<NamedReport>, Failure> {
 }
 
 /// Shows the summary of a run that a shut gate ended: it is the explanation.
-fn explain(context: &Context, failure: &Failure) {
+fn explain(context: &Context, failure: &Failure, warnings: bool) {
     if let Some(result) = &failure.result {
-        context.tell(&render::result::summary(result));
+        context.tell(&render::result::summary(result, warnings));
     }
 }
 

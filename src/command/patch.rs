@@ -18,8 +18,8 @@ pub(super) async fn run(args: &PatchArgs, context: &mut Context) -> Result<u8, F
     let outcome = patched(args, context).await;
     let result = files
         .record(outcome)
-        .inspect_err(|failure| explain(context, failure))?;
-    context.tell(&render::result::summary(&result));
+        .inspect_err(|failure| explain(context, failure, false))?;
+    context.tell(&render::result::summary(&result, false));
     output::stdout(&output::answer(&result, context.json()))?;
     Ok(
         if result.outcome == Outcome::Unchanged && args.detailed_exitcode {

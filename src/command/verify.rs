@@ -16,8 +16,8 @@ pub(super) async fn run(args: &VerifyArgs, context: &mut Context) -> Result<u8, 
     let outcome = verified(args, context).await;
     let result = files
         .record(outcome)
-        .inspect_err(|failure| explain(context, failure))?;
-    context.tell(&render::result::summary(&result));
+        .inspect_err(|failure| explain(context, failure, true))?;
+    context.tell(&render::result::summary(&result, true));
     output::stdout(&output::answer(&result, context.json()))?;
     Ok(0)
 }

@@ -3,7 +3,7 @@
 use reseal_pipeline::{Builder, Builders as _, Class, Event, Events, PipelineError};
 use reseal_plan::required_capabilities;
 
-use super::{CONNECT, Check, PATIENCE};
+use super::{CONNECT, Check, PATIENCE, Status};
 use crate::{daemons::Daemons, exit::Reason, failure::Failure, settings::BuilderSettings};
 
 pub(super) async fn check(settings: BuilderSettings) -> Vec<Check> {
@@ -24,9 +24,15 @@ pub(super) async fn check(settings: BuilderSettings) -> Vec<Check> {
     // A private daemon is asked to end; waiting for it would cost the time that `doctor` promises to keep.
     let _ = tokio::time::timeout(std::time::Duration::from_millis(500), daemons.close()).await;
     let mut notes = Vec::new();
-    while let Ok(event) = stream.try_recv() {
-        if let Event::Note(note) = event {
-            notes.push(Check::passed("search", note));
+    // A search that found nothing lists what it tried by itself.
+    if checks
+        .iter()
+        .all(|check| !matches!(check.status, Status::Failed(_)))
+    {
+        while let Ok(event) = stream.try_recv() {
+            if let Event::Note(note) = event {
+                notes.push(Check::passed("search", note));
+            }
         }
     }
     notes.extend(checks);
@@ -142,7 +148,6 @@ fn platforms<'a>(workers: impl Iterator<Item = &'a [String]>) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::Status;
 
     #[test]
     fn native_platforms_are_told_from_emulated_ones() {

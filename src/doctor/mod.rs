@@ -77,7 +77,7 @@ impl Check {
         let failure = failure.into();
         let mut detail = failure.message;
         for cause in failure.causes {
-            detail.push_str(": ");
+            detail.push('\n');
             detail.push_str(&cause);
         }
         Self {

@@ -79,9 +79,13 @@ pub(super) struct Board {
 }
 
 impl Board {
-    /// Returns the running steps.
+    /// Returns the running steps; the solve as a whole only where none of its steps is told apart.
     pub(super) fn rows(&self) -> impl Iterator<Item = &Row> {
-        self.rows.iter().map(|(_, row)| row)
+        let alone = self.rows.len() == 1;
+        self.rows
+            .iter()
+            .filter(move |(key, _)| alone || !matches!(key, Key::Stage(Stage::Solve, _)))
+            .map(|(_, row)| row)
     }
 
     /// Takes an event and returns what a reader should see of it.
@@ -182,15 +186,10 @@ impl Board {
     /// Returns the running steps in one line, or nothing when there are none.
     pub(super) fn heartbeat(&self, now: Duration) -> String {
         let list: Vec<String> = self
-            .rows
-            .iter()
-            .map(|(_, row)| {
-                format!(
-                    "{}{} ({})",
-                    bracketed(&row.label),
-                    row.step,
-                    elapsed(now.saturating_sub(row.began))
-                )
+            .rows()
+            .map(|row| {
+                let time = elapsed(now.saturating_sub(row.began));
+                format!("{}{} ({time})", bracketed(&row.label), row.step)
             })
             .collect();
         let steps = if list.is_empty() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use reseal_report::{Report, Scanner, Schema, Severity};
 use serde::Serialize;
 
-use super::table::table;
+use super::{plural, table::table};
 use crate::escape;
 
 /// One report of the JSON document.
@@ -88,7 +88,10 @@ pub(crate) fn text(name: &str, report: &Report) -> String {
     if report.other_findings > 0 {
         rows.push([
             "not ours".into(),
-            format!("{} findings of language packages", report.other_findings),
+            format!(
+                "{} of language packages",
+                plural(report.other_findings, "finding")
+            ),
         ]);
     }
     let mut lines = table("", &rows);

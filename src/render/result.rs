@@ -29,8 +29,8 @@ pub(crate) fn pinned(pinned: &Pinned) -> String {
     }
 }
 
-/// Returns the summary.
-pub(crate) fn summary(result: &RunResult) -> String {
+/// Returns the summary. Warnings that progress has shown already are not repeated; the result keeps them all.
+pub(crate) fn summary(result: &RunResult, warnings: bool) -> String {
     let mut lines = vec![headline(result)];
     for platform in &result.platforms {
         self::platform(&mut lines, platform, result.outcome == Outcome::Verified);
@@ -57,17 +57,19 @@ pub(crate) fn summary(result: &RunResult) -> String {
         }
     }
     lines.push(format!(
-        "Findings: {}; critical {} before, {} after",
+        "Findings of all severities: {}; critical {} before, {} after",
         sums.join(", "),
         counts.critical,
         counts.residual_critical
     ));
-    lines.extend(
-        result
-            .warnings
-            .iter()
-            .map(|warning| format!("warning: {}", escape::line(warning))),
-    );
+    if warnings {
+        lines.extend(
+            result
+                .warnings
+                .iter()
+                .map(|warning| format!("warning: {}", escape::line(warning))),
+        );
+    }
     lines.push(String::new());
     lines.join("\n")
 }
@@ -322,11 +324,11 @@ mod tests {
              \x20 no fix     CRITICAL  CVE-3  libssl3  3.0.13-1\n\
              \x20 written by maintainer scripts: etc/ssl/index\n\
              1 attestation left out: they describe manifests that were patched\n\
-             Findings: fixed 1, not fixed 1, no fix 1; critical 3 before, 2 after\n",
+             Findings of all severities: fixed 1, not fixed 1, no fix 1; critical 3 before, 2 after\n",
             &Digest::of(b"a").hex()[..12],
             &Digest::of(b"b").hex()[..12]
         );
-        assert_eq!(summary(&result(Outcome::Residual)), expected);
+        assert_eq!(summary(&result(Outcome::Residual), true), expected);
     }
 
     #[test]
@@ -343,7 +345,10 @@ mod tests {
             ),
             (Outcome::Verified, "Verified 127.0.0.1:5000/shop/cart:1.4:"),
         ] {
-            assert!(summary(&result(outcome)).starts_with(start), "{outcome:?}");
+            assert!(
+                summary(&result(outcome), true).starts_with(start),
+                "{outcome:?}"
+            );
         }
     }
 }

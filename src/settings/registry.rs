@@ -21,6 +21,25 @@ pub(crate) fn registry(
         }
         settings.plain_http.insert(host.to_ascii_lowercase());
     }
+    for text in &args.registry_mirror {
+        match text.split_once('=') {
+            Some((registry, mirror))
+                if !registry.is_empty() && !registry.contains('/') && !mirror.is_empty() =>
+            {
+                settings
+                    .mirrors
+                    .entry(registry.to_ascii_lowercase())
+                    .or_default()
+                    .push(mirror.to_owned());
+            }
+            _ => {
+                return Err(Failure::usage(format!(
+                    "`--registry-mirror` is `{text}`, not REGISTRY=MIRROR"
+                ))
+                .hint("Write it as in `docker.io=https://mirror.example`"));
+            }
+        }
+    }
     settings.ca_files.clone_from(&args.registry_ca);
     Ok(settings)
 }

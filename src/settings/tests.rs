@@ -282,3 +282,24 @@ fn plain_http_takes_hosts_only() {
     );
     assert!(resolve("a --plain-http http://registry.local").is_err());
 }
+
+#[test]
+fn mirrors_belong_to_a_registry() {
+    let resolve =
+        |arguments: &str| registry(&parsed(arguments).registry, std::sync::Arc::default());
+    let settings =
+        resolve("a --registry-mirror docker.io=https://m.example/hub,docker.io=n.example").unwrap();
+    assert_eq!(
+        settings.mirrors["docker.io"],
+        ["https://m.example/hub", "n.example"]
+    );
+    for text in [
+        "m.example",
+        "docker.io=",
+        "=m.example",
+        "https://docker.io=m.example",
+    ] {
+        let failure = resolve(&format!("a --registry-mirror {text}")).unwrap_err();
+        assert_eq!(failure.reason.code(), 2, "{text}");
+    }
+}
