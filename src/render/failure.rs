@@ -105,7 +105,10 @@ mod tests {
 
     #[test]
     fn the_end_of_a_package_managers_log_comes_with_the_failure() {
-        let log: String = (1..=40).map(|line| format!("line {line}\n")).collect();
+        let log = (1..=40)
+            .map(|line| format!("line {line}"))
+            .collect::<Vec<_>>()
+            .join("\n");
         let failure = Failure::from(PipelineError::Install {
             platform: "linux/arm64".into(),
             message: "apt-get ended with 100".into(),

@@ -95,7 +95,7 @@ fn headline(result: &RunResult) -> String {
         ),
         Outcome::NoFix => format!("Findings in {source} have no fix{tag}"),
         Outcome::Verified => {
-            format!("Verified {source}: every finding that was asked for is fixed")
+            format!("Verified {source}: every fix that was asked for is in")
         }
     }
 }
