@@ -1,1 +1,3 @@
+//! Tests against real servers; `integration/up.sh` starts them and tells the environment where they are.
 
+mod solve;

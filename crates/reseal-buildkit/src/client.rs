@@ -47,8 +47,8 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Whether results live in containerd's store. In a Docker engine only such a worker can diff and export;
-    /// a buildkitd of its own keeps its own store and answers no.
+    /// Whether results are kept as snapshots, as diffs and exports need: true for every buildkitd of its own, and for
+    /// a Docker engine only with the containerd image store.
     pub fn containerd_store(&self) -> bool {
         self.labels
             .contains_key("org.mobyproject.buildkit.worker.snapshotter")

@@ -62,8 +62,9 @@ pub enum BuildError {
         /// The limit in bytes.
         limit: u64,
     },
-    /// The build was cancelled on the daemon's side.
-    #[error("the build was cancelled")]
+    /// The build was cancelled on the daemon's side, which mostly means that the daemon is being stopped: who gives a
+    /// build up on this side drops its future and sees no error.
+    #[error("buildkitd cancelled the build")]
     Cancelled,
     /// A local input or output error.
     #[error("local input or output failed: {0}")]
@@ -79,7 +80,7 @@ impl BuildError {
     /// Whether the same build may well work when it is simply tried again.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Lost { .. } | Self::Session { .. } => true,
+            Self::Lost { .. } | Self::Session { .. } | Self::Cancelled => true,
             Self::Solve { code, .. } => *code == tonic::Code::Unavailable,
             _ => false,
         }
@@ -91,7 +92,7 @@ impl BuildError {
             Self::Unsupported(error) => error.hint(),
             Self::Exec { exit_code, message, log_tail, .. } => exec_hint(*exit_code, message, log_tail),
             Self::Solve { message, .. } => solve_hint(message),
-            Self::Session { .. } | Self::Lost { .. } => Some(
+            Self::Session { .. } | Self::Lost { .. } | Self::Cancelled => Some(
                 "look at the daemon's own log; if it was restarted or ran out of memory, run the same command again".to_owned(),
             ),
             Self::Export { why } if is_disk_full(why) => Some(LOCAL_DISK.to_owned()),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use prost::Message;
 use reseal_llb::Definition;
 use reseal_proto::fsutil;
 use reseal_proto::gateway::result::Result as Answer;
@@ -13,6 +14,7 @@ use reseal_proto::gateway::{
     ReturnResponse, SolveRequest, StatFileRequest,
 };
 use reseal_proto::pb;
+use sha2::{Digest, Sha256};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::{Code, Request, Status};
 
@@ -103,6 +105,12 @@ impl Gateway {
     pub async fn solve(&self, definition: &Definition, evaluate: bool) -> Result<Ref, BuildError> {
         let definition = definition.to_proto();
         self.check(&definition)?;
+        if is_empty_diff(&definition) {
+            return Ok(Ref {
+                id: String::new(),
+                gateway: self.clone(),
+            });
+        }
         let request = SolveRequest {
             definition: Some(definition),
             allow_result_return: true,
@@ -211,6 +219,33 @@ impl Gateway {
     }
 }
 
+/// Whether a graph's result is the difference of something and itself. `BuildKit` 0.12 dies when such a result is
+/// exported, so it never gets to see one.
+fn is_empty_diff(definition: &pb::Definition) -> bool {
+    let decode = |bytes: &Vec<u8>| pb::Op::decode(bytes.as_slice()).ok();
+    let Some(result) = definition.def.last().and_then(decode) else {
+        return false;
+    };
+    let Some(wanted) = result.inputs.first() else {
+        return false;
+    };
+    let mut operations = definition.def.iter();
+    let found =
+        operations.find(|bytes| format!("sha256:{:x}", Sha256::digest(bytes)) == wanted.digest);
+    let Some(pb::Op {
+        inputs,
+        op: Some(pb::op::Op::Diff(diff)),
+        ..
+    }) = found.and_then(decode)
+    else {
+        return false;
+    };
+    let input = |index: Option<i64>| usize::try_from(index?).ok().and_then(|at| inputs.get(at));
+    let lower = input(diff.lower.map(|lower| lower.input));
+    let upper = input(diff.upper.map(|upper| upper.input));
+    lower == upper
+}
+
 /// Old daemons answer an unknown build with `Unknown` and a text, newer ones with `NotFound`.
 pub(crate) fn is_unregistered(status: &Status) -> bool {
     status.code() == Code::NotFound || status.message().contains("no such job")
@@ -282,8 +317,8 @@ impl Ref {
         &self.id
     }
 
-    /// Whether the daemon knows already that there is nothing in it, as with a diff of equal things. A result that is
-    /// not evaluated can be empty without this being known.
+    /// Whether there is certainly nothing in it: a diff of something and itself. It is reported without layers and
+    /// never exported. Another result can turn out empty too, and then has one layer without entries.
     pub fn is_empty(&self) -> bool {
         self.id.is_empty()
     }

@@ -15,8 +15,8 @@ mod solve;
 mod status;
 
 pub mod connect;
-pub mod private_daemon;
 pub mod discover;
+pub mod private_daemon;
 
 pub use capabilities::{Capabilities, CapabilityError};
 pub use client::{Client, Worker};

@@ -123,19 +123,16 @@ where
         tracing::debug!("the status stream did not end in time");
     }
 
-    match outcome {
-        Ok(Some((response, platforms))) => match options.export {
-            Some(sink) => tokio::task::spawn_blocking(move || {
-                read_exported(&sink, response.exporter_response, &platforms)
-            })
-            .await
-            .map_err(|error| BuildError::Export {
-                why: error.to_string(),
-            })?,
-            None => Ok(Exported::Nothing),
-        },
-        Ok(None) => Ok(Exported::Nothing),
-        Err(error) => Err(explain(error, &logs, options.export.as_deref())),
+    let ended = outcome.map_err(|error| explain(error, &logs, options.export.as_deref()))?;
+    match options.export {
+        Some(sink) if !ended.platforms.is_empty() => tokio::task::spawn_blocking(move || {
+            read_exported(&sink, ended.response, &ended.platforms)
+        })
+        .await
+        .map_err(|error| BuildError::Export {
+            why: error.to_string(),
+        })?,
+        _ => Ok(Exported::Nothing),
     }
 }
 
@@ -170,6 +167,13 @@ fn solve_request(options: &BuildOptions, build_id: &str, session_id: &str) -> So
     request
 }
 
+/// A build that ended well.
+struct Ended {
+    response: BTreeMap<String, String>,
+    /// The ids of the output's platforms, and whether each is empty and therefore was not exported.
+    platforms: Vec<(String, bool)>,
+}
+
 /// The parts of a build that end together.
 struct Running {
     solve: Pin<Box<dyn Future<Output = Result<SolveResponse, Status>> + Send>>,
@@ -177,40 +181,52 @@ struct Running {
 }
 
 impl Running {
-    /// Returns the daemon's response and the platform ids, or `None` if there was nothing to export.
+    /// Runs the frontend and ends the build.
     async fn run<F, Fut>(
         &mut self,
         opened: impl Future<Output = Result<Gateway, BuildError>>,
         frontend: F,
         exports: bool,
-    ) -> Result<Option<(SolveResponse, Vec<String>)>, BuildError>
+    ) -> Result<Ended, BuildError>
     where
         F: FnOnce(Gateway) -> Fut,
         Fut: Future<Output = Result<Output, BuildError>>,
     {
         let gateway = self.during(opened).await??;
         match self.during(frontend(gateway.clone())).await? {
-            Ok(output) => {
-                let platforms: Vec<String> =
-                    output.platforms.iter().map(|(id, ..)| id.clone()).collect();
-                if exports && platforms.is_empty() {
-                    return match self
-                        .finish(&gateway, failure(Code::FailedPrecondition, NOTHING))
-                        .await
-                    {
+            Ok(mut output) => {
+                let platform = |(id, _, result, _): &(String, Platform, Ref, _)| {
+                    (id.clone(), result.is_empty())
+                };
+                let platforms: Vec<(String, bool)> =
+                    output.platforms.iter().map(platform).collect();
+                output
+                    .platforms
+                    .retain(|(_, _, result, _)| !result.is_empty());
+                let response = if exports && output.platforms.is_empty() {
+                    let told = failure(Code::FailedPrecondition, NOTHING);
+                    match self.finish(&gateway, told).await {
                         Err(BuildError::Solve {
                             code: Code::FailedPrecondition,
                             ..
-                        }) => Ok(None),
-                        Err(error) => Err(error),
-                        Ok(_) => Err(BuildError::Export {
-                            why: "the daemon exported something although nothing was returned"
-                                .to_owned(),
-                        }),
-                    };
-                }
-                let response = self.finish(&gateway, success(output)).await?;
-                Ok(Some((response, platforms)))
+                        }) => BTreeMap::new(),
+                        Err(error) => return Err(error),
+                        Ok(_) => {
+                            return Err(BuildError::Export {
+                                why: "the daemon exported something although nothing was returned"
+                                    .to_owned(),
+                            });
+                        }
+                    }
+                } else {
+                    self.finish(&gateway, success(output))
+                        .await?
+                        .exporter_response
+                };
+                Ok(Ended {
+                    response,
+                    platforms,
+                })
             }
             Err(error) => {
                 let told = failure(code_of(&error), &error.to_string());

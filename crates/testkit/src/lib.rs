@@ -2,3 +2,4 @@
 //! what a real server would only suffer.
 
 pub mod buildkitd;
+pub mod registry;

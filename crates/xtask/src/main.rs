@@ -1,15 +1,32 @@
 //! The project's own chores: `cargo xtask TASK`.
 
+mod check;
 mod codegen;
+mod demo;
+mod deps;
+mod shell;
+mod test;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask TASK\n\n  codegen [--check]  generate crates/reseal-proto/src/gen from proto/";
+const USAGE: &str = "usage: cargo xtask TASK
+
+  demo [--keep] patch a real image on this machine and show it before and after
+  test [--keep]              run every test; starts real servers, and stops them afterwards
+  check                      formatting, lints, documentation, scripts, dependencies, generated code
+  deps                       directions of dependencies, and purity of the pure crates
+  codegen [--check]          generate crates/reseal-proto/src/gen from proto/
+
+`demo` and `test` need root and Debian; see integration/up.sh. With --keep the servers stay up.";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match args.split_first() {
         Some((task, rest)) => match task.as_str() {
+            "demo" => demo::run_all(rest),
+            "test" => test::run_all(rest),
+            "check" => check::run_all(rest),
+            "deps" => deps::run_all(rest),
             "codegen" => codegen::run(rest),
             other => Err(format!("unknown task `{other}`\n{USAGE}")),
         },
@@ -18,13 +35,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            #[expect(
-                clippy::print_stderr,
-                reason = "a developer's tool talks to its terminal"
-            )]
-            {
-                eprintln!("{message}");
-            }
+            shell::say(&message);
             ExitCode::FAILURE
         }
     }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use http::Uri;
@@ -16,6 +16,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::address::Address;
 use super::error::{ConnectError, causes};
 use super::stdio::Child;
+use super::watched::{End, Watched};
 
 /// Largest message in either direction, in bytes: `BuildKit`'s own limit. To be set on every generated client.
 pub const MAX_MESSAGE_BYTES: usize = 16 << 20;
@@ -44,6 +45,7 @@ pub struct Connection {
     /// For the generated clients; set their message limits to [`MAX_MESSAGE_BYTES`].
     pub channel: Channel,
     address: Address,
+    end: End,
     child: Option<Arc<Child>>,
 }
 
@@ -53,11 +55,13 @@ impl Connection {
         &self.address
     }
 
-    /// Returns how the child process behind the connection fares: its end, and the last it wrote to standard error.
+    /// Returns what is known about the end of the connection: that of the child process behind it and the last it wrote
+    /// to standard error, else that of the byte stream.
     ///
-    /// `None` without a child process, or while it runs and has written nothing.
+    /// `None` while all is well; a child process that has warned of something is no longer well.
     pub fn diagnostics(&self) -> Option<String> {
-        self.child.as_ref().and_then(|child| child.diagnostics())
+        let child = self.child.as_ref().and_then(|child| child.diagnostics());
+        child.or_else(|| self.end.get())
     }
 }
 
@@ -111,22 +115,21 @@ pub(super) async fn establish(
     child: Option<Arc<Child>>,
     deadline: Deadline,
 ) -> Result<Connection, ConnectError> {
+    let (io, end) = Watched::new(io);
+    let work = open(address, authority, io, end.clone(), child.as_ref());
     let result = deadline
-        .wait(
-            address,
-            "waiting for an HTTP/2 answer",
-            open(address, authority, io, child.clone()),
-        )
+        .wait(address, "waiting for an HTTP/2 answer", work)
         .await;
     let failure = match result {
         Ok(Ok(channel)) => {
             return Ok(Connection {
                 channel,
                 address: address.clone(),
+                end,
                 child,
             });
         }
-        Ok(Err(why)) => ConnectError::unreachable(address, why),
+        Ok(Err(why)) => ConnectError::unreachable(address, with_end(why, &end)),
         Err(timeout) => timeout,
     };
     let Some(child) = child else {
@@ -138,8 +141,9 @@ pub(super) async fn establish(
 async fn open(
     address: &Address,
     authority: &str,
-    io: BoxIo,
-    child: Option<Arc<Child>>,
+    io: Watched,
+    end: End,
+    child: Option<&Arc<Child>>,
 ) -> Result<Channel, String> {
     let uri: Uri = format!("http://{authority}")
         .parse()
@@ -149,18 +153,20 @@ async fn open(
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
     let slot = Arc::new(Mutex::new(Some(io)));
-    let address = address.to_string();
-    let child = child.as_ref().map(Arc::downgrade);
+    let ended = format!("the connection to `{address}` has ended");
+    // Weak, or the channel would keep the child alive that the connection is to end.
+    let child = child.map(Arc::downgrade);
     let connector = tower::service_fn(move |_: Uri| {
         let io = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let child = child.as_ref().and_then(std::sync::Weak::upgrade);
-        let ended = match child.and_then(|child| child.diagnostics()) {
-            Some(words) => format!("the connection to `{address}` has ended: {words}"),
-            None => format!("the connection to `{address}` has ended"),
+        let child = child.as_ref().and_then(Weak::upgrade);
+        let words = child.and_then(|child| child.diagnostics());
+        let message = match words {
+            Some(words) => format!("{ended}: {words}"),
+            None => with_end(ended.clone(), &end),
         };
         std::future::ready(
             io.map(TokioIo::new)
-                .ok_or_else(|| io::Error::new(io::ErrorKind::NotConnected, ended)),
+                .ok_or_else(|| io::Error::new(io::ErrorKind::NotConnected, message)),
         )
     });
     let channel = endpoint
@@ -169,6 +175,14 @@ async fn open(
         .map_err(|error| causes(&error))?;
     prove(channel.clone()).await?;
     Ok(channel)
+}
+
+/// Adds why the stream ended, unless that was said already.
+fn with_end(why: String, end: &End) -> String {
+    match end.get() {
+        Some(end) if !why.contains(&end) => format!("{why}: {end}"),
+        _ => why,
+    }
 }
 
 /// Calls `Control.Info`. A daemon before 0.11 does not know it and is up nevertheless.

@@ -14,6 +14,7 @@ mod stdio;
 mod tcp;
 mod tls;
 mod unix;
+mod watched;
 
 use std::time::Duration;
 
@@ -75,14 +76,10 @@ pub async fn dial(address: &Address, options: &ConnectOptions) -> Result<Connect
         }
         Address::Tcp { host, port } => {
             let io = tcp::open(address, (host, *port), &options.tls, tcp::H2, deadline).await?;
-            establish(
-                address,
-                &tcp::authority(host, *port, &options.tls),
-                io,
-                None,
-                deadline,
-            )
-            .await
+            let authority = tcp::authority(host, *port, &options.tls);
+            establish(address, &authority, io, None, deadline)
+                .await
+                .map_err(|error| tcp::explain(error, &options.tls))
         }
         Address::Docker { host } => docker::dial(address, host.as_deref(), options, deadline).await,
         _ => {

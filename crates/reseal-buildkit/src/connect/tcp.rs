@@ -68,28 +68,70 @@ pub(super) fn authority(host: &str, port: u16, files: &TlsFiles) -> String {
     }
 }
 
+/// Adds what to do about a connection that opened and then failed. With TLS 1.3 a daemon refuses the client's
+/// certificate only after the handshake has ended for the client.
+pub(super) fn explain(error: ConnectError, files: &TlsFiles) -> ConnectError {
+    match error {
+        ConnectError::Unreachable {
+            address,
+            why,
+            hint: None,
+        } => {
+            let hint = if files.is_empty() {
+                "the daemon may expect TLS: give its authority and a client certificate (ca.pem, cert.pem, key.pem)".to_owned()
+            } else {
+                tls_hint(files, &why)
+            };
+            ConnectError::Unreachable {
+                address,
+                why,
+                hint: Some(hint),
+            }
+        }
+        other => other,
+    }
+}
+
 fn tls_failure(address: &Address, files: &TlsFiles, error: &std::io::Error) -> ConnectError {
     let why = causes(error);
-    let hint = if why.contains("UnknownIssuer") || why.contains("BadSignature") {
-        match &files.ca {
-            Some(ca) => format!(
-                "`{}` is not the authority that signed the daemon's certificate",
-                ca.display()
-            ),
-            None => "give the authority that signed the daemon's certificate (ca.pem)".to_owned(),
-        }
-    } else if why.contains("NotValidForName") || why.contains("not valid for name") {
-        "the daemon's certificate is for another name: use that name in the address, or give it as the TLS server name".to_owned()
-    } else if why.contains("xpired") {
-        "the daemon's certificate, or this machine's clock, is out of date".to_owned()
-    } else if why.contains("InvalidContentType") || why.contains("corrupt message") {
-        "the daemon does not speak TLS on this port: leave the certificates out, or use its TLS port".to_owned()
-    } else {
-        "check the certificates on both sides".to_owned()
-    };
     ConnectError::Unreachable {
         address: address.to_string(),
+        hint: Some(tls_hint(files, &why)),
         why: format!("the TLS handshake failed: {why}"),
-        hint: Some(hint),
     }
+}
+
+fn tls_hint(files: &TlsFiles, why: &str) -> String {
+    let text = if why.contains("received fatal alert") {
+        match &files.cert {
+            Some(cert) if !why.contains("CertificateRequired") => {
+                return format!(
+                    "the daemon does not accept the certificate in `{}`",
+                    cert.display()
+                );
+            }
+            _ => "the daemon asks for a client certificate (cert.pem and key.pem)",
+        }
+    } else if why.contains("UnknownIssuer") || why.contains("BadSignature") {
+        match &files.ca {
+            Some(ca) => {
+                return format!(
+                    "`{}` is not the authority that signed the daemon's certificate",
+                    ca.display()
+                );
+            }
+            None => "give the authority that signed the daemon's certificate (ca.pem)",
+        }
+    } else if why.contains("NotValidForName") || why.contains("not valid for name") {
+        "the daemon's certificate is for another name: use that name in the address, or give it as the TLS server name"
+    } else if why.contains("xpired") {
+        "the daemon's certificate, or this machine's clock, is out of date"
+    } else if why.contains("InvalidContentType") || why.contains("corrupt message") {
+        "the daemon does not speak TLS on this port: leave the certificates out, or use its TLS port"
+    } else if files.cert.is_none() {
+        "the daemon may ask for a client certificate (cert.pem and key.pem)"
+    } else {
+        "check the certificates on both sides"
+    };
+    text.to_owned()
 }

@@ -19,7 +19,8 @@ pub enum Exported {
     Nothing,
     /// One manifest for each platform of the build's output.
     Index {
-        /// Digest of the exported root: an index, or with one platform usually its bare manifest.
+        /// Digest of the exported root: an index, or with one platform usually its bare manifest. Empty when every
+        /// platform's result was empty, so that there was nothing to send.
         digest: String,
         /// By platform id, in the order of the output.
         manifests: Vec<(String, ExportedManifest)>,
@@ -29,9 +30,9 @@ pub enum Exported {
 }
 
 /// One platform's exported manifest.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExportedManifest {
-    /// Digest of the image config.
+    /// Digest of the image config; no digest at all for an empty result, which is not exported.
     pub config: String,
     /// The layers from the bottom up; empty when the diff was empty.
     pub layers: Vec<ExportedLayer>,
@@ -80,57 +81,64 @@ struct RootFs {
 /// Marks a manifest of attestations in an index, which is nobody's platform.
 const ATTESTATION: (&str, &str) = ("vnd.docker.reference.type", "attestation-manifest");
 
-/// Parses what lies in the sink. `platforms` are the ids of the output in their order, which is also the order of
-/// the index. Blocking.
+/// Parses what lies in the sink. `platforms` are the ids of the output in their order, each with whether it is empty
+/// and was left out of the export; the others are the exported images, in that order. Blocking.
 pub(crate) fn read_exported(
     sink: &ExportSink,
     response: BTreeMap<String, String>,
-    platforms: &[String],
+    platforms: &[(String, bool)],
 ) -> Result<Exported, BuildError> {
-    let failed = |why: String| BuildError::Export { why };
-    let Some(digest) = response.get("containerimage.digest").cloned() else {
-        return Err(failed("the daemon reports success, but exported nothing; it may be too old (0.12 is the oldest that works)".to_owned()));
-    };
-    let root = node(sink, &digest)?;
-    let manifests = if let Some(children) = root.manifests {
-        let images: Vec<Descriptor> = children
-            .into_iter()
-            .filter(|child| {
-                child
-                    .annotations
-                    .get(ATTESTATION.0)
-                    .is_none_or(|kind| kind != ATTESTATION.1)
-            })
-            .collect();
-        if images.len() != platforms.len() {
-            return Err(failed(format!(
-                "{digest} lists {} images for {} platforms",
-                images.len(),
-                platforms.len()
-            )));
+    let sent = platforms.iter().filter(|(_, empty)| !empty).count();
+    let digest = response
+        .get("containerimage.digest")
+        .cloned()
+        .unwrap_or_default();
+    let images = match sent {
+        0 => Vec::new(),
+        _ if digest.is_empty() => {
+            return Err(BuildError::Export {
+                why: "the daemon reports success, but exported nothing; it may be too old (0.12 is the oldest that works)".to_owned(),
+            });
         }
-        let mut manifests = Vec::with_capacity(images.len());
-        for (platform, image) in platforms.iter().zip(images) {
-            manifests.push((
-                platform.clone(),
-                manifest(sink, &image.digest, node(sink, &image.digest)?)?,
-            ));
-        }
-        manifests
-    } else {
-        let [platform] = platforms else {
-            return Err(failed(format!(
-                "{digest} is a single manifest, but {} platforms were built",
-                platforms.len()
-            )));
-        };
-        vec![(platform.clone(), manifest(sink, &digest, root)?)]
+        _ => read_images(sink, &digest)?,
     };
+    if images.len() != sent {
+        return Err(BuildError::Export {
+            why: format!(
+                "{digest} holds {} images for {sent} platforms",
+                images.len()
+            ),
+        });
+    }
+    let mut images = images.into_iter();
+    let manifests = platforms.iter().map(|(platform, empty)| {
+        let manifest = if *empty { None } else { images.next() };
+        (platform.clone(), manifest.unwrap_or_default())
+    });
+    let manifests = manifests.collect();
     Ok(Exported::Index {
         digest,
         manifests,
         response,
     })
+}
+
+/// Reads every image of an index, or the one image that a bare manifest is.
+fn read_images(sink: &ExportSink, digest: &str) -> Result<Vec<ExportedManifest>, BuildError> {
+    let root = node(sink, digest)?;
+    let Some(children) = root.manifests else {
+        return Ok(vec![manifest(sink, digest, root)?]);
+    };
+    let is_image = |child: &Descriptor| {
+        child
+            .annotations
+            .get(ATTESTATION.0)
+            .is_none_or(|kind| kind != ATTESTATION.1)
+    };
+    let images = children.into_iter().filter(is_image);
+    images
+        .map(|image| manifest(sink, &image.digest, node(sink, &image.digest)?))
+        .collect()
 }
 
 fn node(sink: &ExportSink, digest: &str) -> Result<Node, BuildError> {
@@ -224,7 +232,8 @@ mod tests {
                 "containerimage.digest".to_owned(),
                 root["digest"].as_str().unwrap().to_owned(),
             )]);
-            let platforms: Vec<String> = platforms.iter().map(|&id| id.to_owned()).collect();
+            let platforms: Vec<(String, bool)> =
+                platforms.iter().map(|&id| (id.to_owned(), false)).collect();
             read_exported(&self.sink, response, &platforms)
         }
     }
@@ -252,7 +261,7 @@ mod tests {
                 .read(&image, &["linux/amd64", "linux/arm64"])
                 .unwrap_err()
                 .to_string()
-                .contains("single manifest")
+                .contains("1 images for 2")
         );
     }
 
@@ -287,8 +296,12 @@ mod tests {
     #[test]
     fn success_without_an_export_is_an_error() {
         let fixture = Fixture::new();
-        let error =
-            read_exported(&fixture.sink, BTreeMap::new(), &["linux/amd64".to_owned()]).unwrap_err();
+        let error = read_exported(
+            &fixture.sink,
+            BTreeMap::new(),
+            &[("linux/amd64".to_owned(), false)],
+        )
+        .unwrap_err();
         assert!(error.to_string().contains("exported nothing"), "{error}");
     }
 

@@ -25,7 +25,7 @@ async fn workers_list_their_platforms() {
     let workers = setup.client.workers().await.unwrap();
     assert_eq!(workers[0].platforms, ["linux/amd64", "linux/arm/v7"]);
     assert_eq!(workers[0].version.as_deref(), Some("v0.32.2"));
-    assert!(!workers[0].containerd_store());
+    assert!(workers[0].containerd_store());
 }
 
 #[tokio::test(start_paused = true)]

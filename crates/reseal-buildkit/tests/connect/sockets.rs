@@ -152,7 +152,8 @@ async fn a_lost_connection_is_not_opened_again() {
         let status = client.info(InfoRequest {}).await.unwrap_err();
         last = format!("{status:?}");
     }
-    assert!(last.contains("has ended"), "{last}");
+    assert!(last.contains("has ended: "), "{last}");
+    assert!(connection.diagnostics().is_some());
     let again = tokio::time::timeout(Duration::from_millis(100), listener.accept()).await;
     assert!(again.is_err(), "a second connection was opened");
 }

@@ -138,8 +138,8 @@ impl Control for ControlService {
         let record = WorkerRecord {
             id: "worker".to_owned(),
             labels: BTreeMap::from([(
-                "org.mobyproject.buildkit.worker.executor".to_owned(),
-                "oci".to_owned(),
+                "org.mobyproject.buildkit.worker.snapshotter".to_owned(),
+                "overlayfs".to_owned(),
             )]),
             platforms: vec![platform("amd64", ""), platform("arm", "v7")],
             buildkit_version: self.0.version.clone().map(|version| BuildkitVersion {

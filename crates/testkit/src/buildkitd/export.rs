@@ -70,6 +70,15 @@ pub(super) async fn run(
         } else {
             lock(&build.results).get(&found.id).cloned()
         };
+        if daemon.old
+            && content
+                .as_ref()
+                .is_none_or(|content| content.layer.is_none())
+        {
+            // BuildKit 0.12 follows a nil pointer here.
+            daemon.die();
+            return std::future::pending().await;
+        }
         let content =
             content.ok_or_else(|| Status::unknown(format!("no such ref: {}", found.id)))?;
         let mut manifest = store

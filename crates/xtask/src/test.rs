@@ -1,0 +1,28 @@
+//! `cargo xtask test`: every test, those against real servers included.
+
+use crate::shell::{Servers, TakeDown, cargo, run};
+
+/// Runs the tests without servers first: they are quick, and a failure there explains many of the others.
+pub(crate) fn run_all(args: &[String]) -> Result<(), String> {
+    let keep = match args {
+        [] => false,
+        [flag] if flag == "--keep" => true,
+        _ => return Err("usage: cargo xtask test [--keep]".to_owned()),
+    };
+    run(&mut cargo(["test", "--workspace", "--locked"]))?;
+    let _down = TakeDown::unless(keep);
+    let servers = Servers::up("test")?;
+    // One test at a time: the machine's two cores belong to the daemon, and the times in the tests stay true.
+    run(cargo([
+        "test",
+        "--locked",
+        "--features",
+        "live-tests",
+        "--test",
+        "live",
+        "--",
+        "--test-threads",
+        "1",
+    ])
+    .envs(servers.variables()))
+}
