@@ -125,6 +125,8 @@ impl<R: AsyncRead + Unpin> AsyncRead for Verified<R> {
         self.seen += count;
         if count == 0 || self.seen > self.size {
             if let Err(error) = self.verdict() {
+                // A reader that fails must not have filled anything.
+                buffer.set_filled(before);
                 return Poll::Ready(Err(io::Error::other(error)));
             }
             self.done = true;
