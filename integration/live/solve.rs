@@ -1,169 +1,21 @@
 //! One build against real daemons: the newest and the oldest that is supported.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read, Seek, SeekFrom};
+mod support;
+
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use reseal_buildkit::{
-    AuthProvider, BuildError, BuildOptions, Client, ConnectOptions, ContentSource, Credentials,
-    ExportSink, Exported, ExportedManifest, Gateway, Output, Ref, Secret, SolveEvent, Token,
-    TokenRequest, build, dial,
+    BuildError, Credentials, Exported, Gateway, Output, Secret, SolveEvent, build,
 };
-use reseal_llb::{
-    Exec, Graph, ImageOptions, Mount, MountKind, Out, Platform, RootFs, Sharing, Src,
+use reseal_llb::{Exec, Graph, ImageOptions, Mount, MountKind, Platform, RootFs, Sharing, Src};
+
+use support::{
+    LayoutSource, Login, amd64, daemons, exporting, image, names_in, only, options, output, shell,
+    skipped, token, with_base,
 };
-use tokio::sync::mpsc::UnboundedReceiver;
-
-/// The daemons of this run, each with its own client.
-struct Daemon {
-    name: &'static str,
-    client: Client,
-}
-
-/// Connects to every daemon that the environment names; says so when there is none.
-async fn daemons() -> Vec<Daemon> {
-    let mut found = Vec::new();
-    for name in [
-        "RESEAL_IT_BUILDKIT_NEW",
-        "RESEAL_IT_BUILDKIT_OLD",
-        "RESEAL_IT_DOCKER",
-    ] {
-        match std::env::var(name) {
-            Ok(address) => {
-                // A Docker engine keeps its daemon behind its own API.
-                let docker = if name == "RESEAL_IT_DOCKER" {
-                    "docker://"
-                } else {
-                    ""
-                };
-                let address = format!("{docker}{address}");
-                let address = address
-                    .parse()
-                    .unwrap_or_else(|error| panic!("{name}={address}: {error}"));
-                let connection = dial(&address, &ConnectOptions::default())
-                    .await
-                    .unwrap_or_else(|error| panic!("{name}: {error}"));
-                found.push(Daemon {
-                    name,
-                    client: Client::new(connection),
-                });
-            }
-            Err(_) => skipped(name),
-        }
-    }
-    found
-}
-
-#[expect(clippy::print_stderr, reason = "a skipped test says why")]
-fn skipped(variable: &str) {
-    eprintln!("skipped: {variable} is not set");
-}
-
-/// The test image's repository and digest.
-fn image() -> Option<(String, String)> {
-    let (Ok(image), Ok(digest)) = (
-        std::env::var("RESEAL_IT_IMAGE_BULLSEYE"),
-        std::env::var("RESEAL_IT_DIGEST_BULLSEYE"),
-    ) else {
-        skipped("RESEAL_IT_IMAGE_BULLSEYE");
-        return None;
-    };
-    let (repository, _tag) = image.rsplit_once(':').expect("an image with a tag");
-    Some((repository.to_owned(), digest))
-}
-
-fn amd64() -> Platform {
-    Platform::new("linux", "amd64", "")
-}
-
-/// Something that no earlier run has used, so that nothing comes from a cache.
-fn token() -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    format!("{}-{:?}", std::process::id(), now.expect("after 1970"))
-}
-
-fn shell(script: &str, root: RootFs) -> Exec {
-    let env = vec![
-        (
-            "PATH".to_owned(),
-            "/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
-        ),
-        ("TOKEN".to_owned(), token()),
-    ];
-    Exec {
-        env,
-        ..Exec::new(["/bin/sh", "-ec", script], root, &amd64())
-    }
-}
-
-/// A graph with the test image as its base.
-fn with_base() -> Option<(Graph, Out)> {
-    let (repository, digest) = image()?;
-    let mut graph = Graph::new();
-    let base = graph.image(
-        &format!("{repository}@{digest}"),
-        &amd64(),
-        ImageOptions::default(),
-    );
-    Some((graph, base))
-}
-
-fn options() -> (BuildOptions, UnboundedReceiver<SolveEvent>) {
-    let (sender, events) = tokio::sync::mpsc::unbounded_channel();
-    (BuildOptions::new(sender), events)
-}
-
-struct Export {
-    sink: Arc<ExportSink>,
-    _dir: tempfile::TempDir,
-}
-
-fn exporting(options: &mut BuildOptions) -> Export {
-    let dir = tempfile::tempdir().expect("a folder");
-    let sink = ExportSink::new(dir.path().to_owned(), BTreeSet::new());
-    options.export = Some(Arc::clone(&sink));
-    options.exporter_attrs =
-        BTreeMap::from([("compression".to_owned(), "uncompressed".to_owned())]);
-    options.platforms = vec!["linux/amd64".to_owned()];
-    Export { sink, _dir: dir }
-}
-
-fn output(id: &str, result: Ref) -> (String, Platform, Ref, Option<Vec<u8>>) {
-    (id.to_owned(), amd64(), result, None)
-}
-
-fn only(exported: Exported) -> ExportedManifest {
-    match exported {
-        Exported::Index { mut manifests, .. } if manifests.len() == 1 => manifests.remove(0).1,
-        other => panic!("not one manifest: {other:?}"),
-    }
-}
-
-fn names_in(tar: &[u8]) -> BTreeSet<String> {
-    // Enough of a tar reader for short names: the name, and the size to step over.
-    let mut names = BTreeSet::new();
-    let mut at = 0;
-    while let Some(header) = tar
-        .get(at..at + 512)
-        .filter(|header| header.iter().any(|byte| *byte != 0))
-    {
-        let text = |range: std::ops::Range<usize>| {
-            String::from_utf8_lossy(&header[range])
-                .trim_matches(['\0', ' '])
-                .to_owned()
-        };
-        let size = usize::from_str_radix(&text(124..136), 8).expect("an octal size");
-        if matches!(header[156], b'0' | b'5' | b'2') {
-            names.insert(text(0..100));
-        }
-        at += 512 + size.div_ceil(512) * 512;
-    }
-    names
-}
 
 #[tokio::test]
 async fn an_exec_is_diffed_exported_and_reported_under_our_own_digests() {
@@ -361,7 +213,7 @@ async fn a_dropped_build_kills_its_process() {
         let endless = graph.exec(with_cache(shell(endless, RootFs::Writable(base))));
         let endless = graph.definition(endless.root().expect("a writable root"));
 
-        let (options, mut events) = self::options();
+        let (options, mut events) = support::options();
         let client = daemon.client.clone();
         let running = tokio::spawn(async move {
             let solve = |gateway: Gateway| async move {
@@ -387,7 +239,7 @@ async fn a_dropped_build_kills_its_process() {
         let quiet = "for i in $(seq 30); do a=$(wc -l </cache/log); sleep 1; test $a = $(wc -l </cache/log) && exit 0; done; exit 1";
         let quiet = graph.exec(with_cache(shell(quiet, RootFs::Writable(base))));
         let quiet = graph.definition(quiet.root().expect("a writable root"));
-        let (options, _events) = self::options();
+        let (options, _events) = support::options();
         build(&daemon.client, options, |gateway| async move {
             gateway.solve(&quiet, true).await?;
             Ok(Output::default())
@@ -496,30 +348,6 @@ async fn two_platforms_come_back_in_order() {
     }
 }
 
-/// The blobs of an OCI layout folder.
-struct LayoutSource(PathBuf);
-
-impl LayoutSource {
-    fn path(&self, digest: &str) -> PathBuf {
-        self.0.join("blobs").join(digest.replace(':', "/"))
-    }
-}
-
-#[async_trait]
-impl ContentSource for LayoutSource {
-    async fn size(&self, digest: &str) -> Option<u64> {
-        self.path(digest).metadata().ok().map(|facts| facts.len())
-    }
-
-    async fn read(&self, digest: &str, offset: u64, len: u64) -> Result<Bytes, io::Error> {
-        let mut file = std::fs::File::open(self.path(digest))?;
-        file.seek(SeekFrom::Start(offset))?;
-        let mut bytes = Vec::new();
-        file.take(len).read_to_end(&mut bytes)?;
-        Ok(bytes.into())
-    }
-}
-
 #[tokio::test]
 async fn an_oci_layout_is_a_source_without_any_registry() {
     let Ok(layout) = std::env::var("RESEAL_IT_LAYOUT_BULLSEYE") else {
@@ -579,19 +407,6 @@ async fn questions_without_a_graph_are_answered() {
             assert_eq!(found.supports(id), Ok(()), "{name}");
         }
         assert!(found.supports("no.such.cap").is_err(), "{name}");
-    }
-}
-
-struct Login(Credentials);
-
-#[async_trait]
-impl AuthProvider for Login {
-    async fn credentials(&self, _host: &str) -> Option<Credentials> {
-        Some(self.0.clone())
-    }
-
-    async fn token(&self, request: TokenRequest) -> Result<Token, String> {
-        Err(format!("{} has no token service", request.host))
     }
 }
 
