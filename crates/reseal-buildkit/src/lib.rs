@@ -2,6 +2,24 @@
 //! what is exported. Knows nothing of packages, registries or terminals.
 //!
 //! **Invariant:** a build never outlives the future that runs it. Whoever drops [`build`] stops the daemon's work.
+//!
+//! ```no_run
+//! use reseal_buildkit::{BuildOptions, Client, ConnectOptions, Output, build, dial};
+//! use reseal_llb::Definition;
+//!
+//! async fn release_of(image: &Definition) -> Result<String, Box<dyn std::error::Error>> {
+//!     let address = "unix:///run/buildkit/buildkitd.sock".parse()?;
+//!     let client = Client::new(dial(&address, &ConnectOptions::default()).await?);
+//!     let (events, _progress) = tokio::sync::mpsc::unbounded_channel();
+//!     let mut release = None;
+//!     build(&client, BuildOptions::new(events), async |gateway| {
+//!         release = gateway.solve(image, false).await?.read("/etc/os-release", 64 << 10).await?;
+//!         Ok(Output::default())
+//!     })
+//!     .await?;
+//!     Ok(String::from_utf8(release.unwrap_or_default().to_vec())?)
+//! }
+//! ```
 
 mod capabilities;
 mod client;

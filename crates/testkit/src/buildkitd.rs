@@ -39,7 +39,7 @@ pub enum Answer {
     },
     /// A result without content, as of a diff of equal things.
     Empty,
-    /// A failure, after this status update was sent.
+    /// A failure; this status update follows it a moment later.
     Fails(Status, StatusResponse),
     /// No answer, ever.
     Hangs,

@@ -37,6 +37,23 @@ async fn a_failed_process_comes_with_its_exit_code_and_output() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_frontend_itself_sees_the_output_of_a_failed_process() {
+    let fails = Answer::Fails(
+        exec_failure(VERTEX, 100, 10),
+        failed_vertex(VERTEX, "E: Unable to fetch\n"),
+    );
+    let mut setup = Setup::answering(vec![fails]).await;
+    let options = setup.options();
+    build(&setup.client, options, |gateway| async move {
+        let error = gateway.solve(&graph(), true).await.unwrap_err();
+        assert!(matches!(&error, BuildError::Exec { log_tail, .. } if log_tail == "E: Unable to fetch\n"), "{error:?}");
+        Err(error)
+    })
+    .await
+    .unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
 async fn progress_arrives_as_events() {
     let fails = Answer::Fails(exec_failure(VERTEX, 1, 0), failed_vertex(VERTEX, "output"));
     let mut setup = Setup::answering(vec![fails]).await;

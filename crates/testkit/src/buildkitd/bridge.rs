@@ -122,7 +122,11 @@ impl LlbBridge for BridgeService {
             },
             Some(Answer::Empty) => Content::default(),
             Some(Answer::Fails(status, progress)) => {
-                build.report(progress);
+                // As in life, the error overtakes the status stream.
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    build.report(progress);
+                });
                 return Err(status);
             }
             Some(Answer::Hangs) => {
