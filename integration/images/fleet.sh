@@ -19,7 +19,7 @@ image() {
   ! is_alive "$RUN/pid/registry-plain" ||
     "$here/images/image.py" push "$layout" "http://127.0.0.1:$PORT_PLAIN/test/$name:1.4"
   ! is_alive "$RUN/pid/registry-auth" ||
-    "$here/images/image.py" push "$layout" "http://127.0.0.1:$PORT_AUTH/test/$name:1.4" --user "reseal:$PASSWORD"
+    "$here/images/image.py" push "$layout" "http://127.0.0.1:$PORT_AUTH/test/$name:1.4" --user "reseal:$(cat "$RUN/password")"
   for architecture in amd64 arm64; do
     if "$here/images/report.py" "$layout" "127.0.0.1:$PORT_REGISTRY/test/$name:1.4" "$architecture" \
       >"$RUN/reports/$name-$architecture.json"; then

@@ -341,7 +341,13 @@ def upward():
         peer.sendall(chunk)
     peer.shutdown(socket.SHUT_WR)
 threading.Thread(target=upward, daemon=True).start()
-while chunk := peer.recv(65536):
+def received():
+    # A daemon that goes away with requests unread resets the connection: an end like any other.
+    try:
+        return peer.recv(65536)
+    except ConnectionResetError:
+        return b""
+while chunk := received():
     os.write(1, chunk)
 if sys.argv[2] == "stay":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
