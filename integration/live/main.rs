@@ -1,3 +1,5 @@
 //! Tests against real servers; `integration/up.sh` starts them and tells the environment where they are.
 
+mod connect;
+mod patch;
 mod solve;
