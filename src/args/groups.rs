@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 /// Image, reports and which findings count.
 #[derive(Debug, Args)]
 pub(crate) struct InputArgs {
-    /// The image: REPOSITORY[:TAG][@DIGEST], or an OCI layout as `oci:PATH[:TAG][@DIGEST]`
+    /// The image: `REPOSITORY[:TAG][@DIGEST]`, or an OCI layout as `oci:PATH[:TAG][@DIGEST]`
     #[arg(value_name = "IMAGE")]
     pub(crate) image: String,
     /// Scanner report (Trivy or Grype JSON): a file, a folder of `*.json`, or `-`; can be repeated

@@ -1,18 +1,20 @@
 //! `cargo xtask check`: everything about the sources that a machine can judge without running the product.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use crate::{
     codegen, deps,
     shell::{cargo, command, output, root, run, say},
 };
 
+type Check = fn() -> Result<(), String>;
+
 /// Runs every check, also after one failed, and names those that failed.
 pub(crate) fn run_all(args: &[String]) -> Result<(), String> {
     if !args.is_empty() {
         return Err("usage: cargo xtask check".to_owned());
     }
-    let checks: [(&str, fn() -> Result<(), String>); 9] = [
+    let checks: [(&str, Check); 9] = [
         ("formatting", || {
             run(&mut cargo(["fmt", "--all", "--check"]))
         }),
@@ -83,13 +85,19 @@ fn is_shell(name: &str, first_line: &str) -> bool {
             .is_some_and(|extension| extension == "sh")
 }
 
+fn has_extension(name: &str, wanted: &str) -> bool {
+    Path::new(name)
+        .extension()
+        .is_some_and(|extension| extension == wanted)
+}
+
 fn shell_scripts() -> Result<(), String> {
     let scripts = tracked(is_shell)?;
     run(&mut command("shellcheck", scripts))
 }
 
 fn go_sources() -> Result<(), String> {
-    let sources = tracked(|name, _| name.ends_with(".go"))?;
+    let sources = tracked(|name, _| has_extension(name, "go"))?;
     let unformatted = output(command("gofmt", ["-l"]).args(sources))?;
     if unformatted.is_empty() {
         Ok(())
@@ -102,7 +110,7 @@ fn go_sources() -> Result<(), String> {
 }
 
 fn python_scripts() -> Result<(), String> {
-    let scripts = tracked(|name, _| name.ends_with(".py"))?;
+    let scripts = tracked(|name, _| has_extension(name, "py"))?;
     // Compiles in memory: no cache folders are left in the checkout.
     let program = "import ast, sys\nfor name in sys.argv[1:]: ast.parse(open(name).read(), name)";
     run(command("python3", ["-c", program]).args(scripts))

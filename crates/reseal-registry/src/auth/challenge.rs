@@ -87,13 +87,13 @@ fn value_of(text: &str) -> (String, &str) {
 mod tests {
     use super::*;
 
-    fn bearer(realm: &str, service: Option<&str>, scope: Option<&str>) -> Option<Challenge> {
+    fn bearer(realm: &str, service: Option<&str>, scope: Option<&str>) -> Challenge {
         let own = |text: Option<&str>| text.map(str::to_owned);
-        Some(Challenge::Bearer {
+        Challenge::Bearer {
             realm: realm.into(),
             service: own(service),
             scope: own(scope),
-        })
+        }
     }
 
     #[test]
@@ -103,33 +103,33 @@ mod tests {
                 &[
                     r#"Bearer realm="https://auth.example/token",service="registry.example",scope="repository:a/b:pull,push""#,
                 ],
-                bearer(
+                Some(bearer(
                     "https://auth.example/token",
                     Some("registry.example"),
                     Some("repository:a/b:pull,push"),
-                ),
+                )),
             ),
             (
                 &[r#"bearer REALM = "https://a/t" , Service=x"#],
-                bearer("https://a/t", Some("x"), None),
+                Some(bearer("https://a/t", Some("x"), None)),
             ),
             (
                 &["Bearer realm=https://a/t"],
-                bearer("https://a/t", None, None),
+                Some(bearer("https://a/t", None, None)),
             ),
             (
                 &[r#"Bearer realm="a\"b\\c""#],
-                bearer(r#"a"b\c"#, None, None),
+                Some(bearer(r#"a"b\c"#, None, None)),
             ),
             (&[r#"Basic realm="x""#], Some(Challenge::Basic)),
             (&["Basic"], Some(Challenge::Basic)),
             (
                 &[r#"Basic realm="x", Bearer realm="https://a/t",service="s""#],
-                bearer("https://a/t", Some("s"), None),
+                Some(bearer("https://a/t", Some("s"), None)),
             ),
             (
                 &[r#"Basic realm="x""#, r#"Bearer realm="https://a/t""#],
-                bearer("https://a/t", None, None),
+                Some(bearer("https://a/t", None, None)),
             ),
             (&["Bearer"], None),
             (&["Negotiate abc=="], None),

@@ -17,7 +17,7 @@ pub struct User {
     pub name: String,
     /// Password; empty if only the token counts.
     pub password: String,
-    /// Refresh token for the OAuth2 form of the token service.
+    /// Refresh token for the `OAuth2` form of the token service.
     pub identity_token: Option<String>,
     /// `(repository or *, pull or push)`.
     pub rights: Vec<(String, String)>,
@@ -75,7 +75,7 @@ pub enum Auth {
         users: Vec<User>,
         /// Whether tokens to pull are given to everybody.
         anonymous_pull: bool,
-        /// Whether the service knows the form with GET; the OAuth2 form it always knows.
+        /// Whether the service knows the form with GET; the `OAuth2` form it always knows.
         get: bool,
         /// How long tokens hold by what the service says, in seconds.
         expires_in: Option<i64>,

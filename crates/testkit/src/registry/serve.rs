@@ -181,7 +181,7 @@ pub(super) async fn answer(
         recorded.status = Some(answer.status);
     }
     drop(state);
-    Ok(rendered(&inner, answer, action))
+    Ok(rendered(&inner, answer, action.as_ref()))
 }
 
 fn route(
@@ -337,7 +337,7 @@ fn referrers(inner: &Inner, route: &Route<'_>, query: &str) -> Answer {
 }
 
 /// Makes the real answer, with the faults that are about bytes.
-fn rendered(inner: &Inner, mut answer: Answer, action: Option<Action>) -> Response<Body> {
+fn rendered(inner: &Inner, mut answer: Answer, action: Option<&Action>) -> Response<Body> {
     let mut body = answer.body;
     let length = answer.length.unwrap_or(body.len());
     let whole = |bytes: Bytes| {
@@ -348,7 +348,7 @@ fn rendered(inner: &Inner, mut answer: Answer, action: Option<Action>) -> Respon
     let broken =
         |bytes: Bytes, end: stream::BoxStream<'static, Result<Frame<Bytes>, io::Error>>| {
             let start = stream::once(async move { Ok(Frame::data(bytes)) });
-            BodyExt::boxed_unsync(StreamBody::new(start.chain(end)))
+            StreamBody::new(start.chain(end)).boxed_unsync()
         };
     let body = match action {
         Some(Action::WrongBody) if !body.is_empty() => {
@@ -357,7 +357,7 @@ fn rendered(inner: &Inner, mut answer: Answer, action: Option<Action>) -> Respon
             body = changed.into();
             whole(body)
         }
-        Some(Action::CutBody(after)) => {
+        Some(&Action::CutBody(after)) => {
             // Yields once, so that what came before is sent.
             let end = stream::once(async {
                 tokio::task::yield_now().await;
@@ -365,7 +365,7 @@ fn rendered(inner: &Inner, mut answer: Answer, action: Option<Action>) -> Respon
             });
             broken(body.slice(..after.min(body.len())), end.boxed())
         }
-        Some(Action::StallBody(after)) => {
+        Some(&Action::StallBody(after)) => {
             let stalled = Arc::clone(&inner.stalled);
             let end = stream::once(async move {
                 stalled.notify_one();
