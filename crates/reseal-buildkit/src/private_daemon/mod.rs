@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use crate::connect::{
     Address, ConnectError, ConnectOptions, Connection, Environment, dial, last_words, seconds,
@@ -100,7 +100,7 @@ impl PrivateDaemon {
             .stderr(err)
             .process_group(0);
         let child = command.spawn().map_err(|error| failed(error.to_string()))?;
-        let daemon = Group(child);
+        let daemon = Group::new(child);
         let watchdog = watch(&daemon, &state, environment);
         let mut this = Self {
             daemon,
@@ -118,10 +118,10 @@ impl PrivateDaemon {
     }
 
     /// Ends it and removes its state; drop the connections to it before, or it is killed after a few seconds.
-    pub async fn shutdown(mut self) {
+    pub async fn shutdown(self) {
         self.daemon.signal(Signal::TERM);
         let end = Instant::now() + GRACE;
-        while self.daemon.ended().is_none() && Instant::now() < end {
+        while !self.daemon.has_ended() && Instant::now() < end {
             tokio::time::sleep(STEP).await;
         }
         // What is left, removing a gigabyte included, must not hold up the runtime's other tasks.
@@ -131,7 +131,10 @@ impl PrivateDaemon {
     async fn wait_ready(&mut self, options: &PrivateOptions) -> Result<Connection, ConnectError> {
         let end = Instant::now() + options.ready_timeout;
         loop {
-            if let Some(status) = self.daemon.ended() {
+            if self.daemon.has_ended() {
+                let status = self.daemon.end();
+                let status = status
+                    .map_or_else(|| "no known status".to_owned(), |status| status.to_string());
                 return Err(self.failure(format!("it ended with {status}")));
             }
             let left = end.saturating_duration_since(Instant::now());
@@ -197,8 +200,9 @@ fn watch(daemon: &Group, state: &State, environment: &Environment) -> Option<Chi
     let mut command = Command::new(shell);
     command
         .args(["-c", WATCHDOG, "reseal-watchdog"])
-        .arg(daemon.0.id().to_string())
-        .arg(state.folder());
+        .arg(daemon.leader.id().to_string())
+        .arg(state.folder())
+        .args(state.rootlesskit());
     command
         .envs(&environment.vars)
         .stdin(Stdio::piped())
@@ -212,34 +216,56 @@ fn watch(daemon: &Group, state: &State, environment: &Environment) -> Option<Chi
 }
 
 /// A child that leads a process group, ended when dropped.
+///
+/// Signals go to the group only while its leader is not reaped: until then the number cannot belong to anybody else.
 #[derive(Debug)]
-struct Group(Child);
+struct Group {
+    leader: Child,
+    is_reaped: bool,
+}
 
 impl Group {
+    fn new(leader: Child) -> Self {
+        Self {
+            leader,
+            is_reaped: false,
+        }
+    }
+
+    fn pid(&self) -> Option<Pid> {
+        let id = i32::try_from(self.leader.id()).ok();
+        id.filter(|_| !self.is_reaped).and_then(Pid::from_raw)
+    }
+
     fn signal(&self, signal: Signal) {
-        if let Some(pid) = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw) {
+        if let Some(pid) = self.pid() {
             let _ = kill_process_group(pid, signal);
         }
     }
 
-    fn ended(&mut self) -> Option<ExitStatus> {
-        self.0.try_wait().ok().flatten()
+    /// Whether the leader has ended; it is left to be reaped.
+    fn has_ended(&self) -> bool {
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        match self.pid() {
+            Some(pid) => !matches!(waitid(WaitId::Pid(pid), look), Ok(None)),
+            None => true,
+        }
     }
 
-    /// Ends the group, waiting for the leader: its number stays ours until then.
-    fn end(&mut self) {
-        if self.ended().is_some() {
-            // Members that outlived the leader keep the group's number from being used again.
-            self.signal(Signal::KILL);
-            return;
+    /// Ends the group, the leader politely if there is time, and reaps the leader.
+    fn end(&mut self) -> Option<ExitStatus> {
+        if !self.has_ended() {
+            self.signal(Signal::TERM);
         }
-        self.signal(Signal::TERM);
         let end = Instant::now() + GRACE;
-        while self.ended().is_none() && Instant::now() < end {
+        while !self.has_ended() && Instant::now() < end {
             std::thread::sleep(STEP);
         }
+        // Also for what outlived its leader.
         self.signal(Signal::KILL);
-        let _ = self.0.wait();
+        let status = self.leader.wait().ok();
+        self.is_reaped = true;
+        status
     }
 }
 

@@ -44,6 +44,11 @@ impl State {
         &self.folder
     }
 
+    /// The program that may remove what belongs to sub-users, when there is any need of one.
+    pub(super) fn rootlesskit(&self) -> Option<&Path> {
+        self.rootlesskit.as_deref()
+    }
+
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
