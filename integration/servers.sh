@@ -200,7 +200,8 @@ start_dockerd() {
  "insecure-registries": ["127.0.0.1:$PORT_REGISTRY", "127.0.0.1:$PORT_PLAIN", "127.0.0.1:$PORT_AUTH"]}
 CONFIG
   if ! is_alive "$RUN/pid/dockerd"; then
-    cat /proc/sys/net/ipv4/ip_forward >"$RUN/docker/ip_forward"
+    # down.sh takes back what dockerd does to the network, unless another dockerd was there before.
+    ip link show docker0 >/dev/null 2>&1 || cat /proc/sys/net/ipv4/ip_forward >"$RUN/docker/ip_forward"
     rm -f "$RUN/docker/pidfile"
   fi
   serve dockerd env PATH="$programs:$PATH" dockerd --config-file "$RUN/docker/daemon.json"

@@ -76,6 +76,14 @@ test_images() {
   trivy_report bookworm-larger amd64
 }
 
+# bench_images: also the image that copa runs its tools in. It asks for it at two hosts, which buildkitd's configuration
+# sends to the local registry.
 bench_images() {
+  local slim=$RUN/layouts/debian-slim place
   image bookworm-larger-multi oci amd64="$(rootfs bookworm amd64 larger)" arm64="$(rootfs bookworm arm64 larger)"
+  "$here/images/image.py" make oci "$slim" --bare \
+    amd64="$(rootfs trixie amd64 minbase)" arm64="$(rootfs trixie arm64 minbase)" >/dev/null
+  for place in project-copacetic/copacetic/debian library/debian; do
+    "$here/images/image.py" push "$slim" "http://127.0.0.1:$PORT_REGISTRY/$place:stable-slim"
+  done
 }

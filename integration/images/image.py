@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Makes test images of root file system layers as OCI layout folders, and pushes them.
 
-    image.py make FAMILY FOLDER [--zstd] [--dress] ARCHITECTURE=ROOTFS-FOLDER...
+    image.py make FAMILY FOLDER [--zstd] [--dress] [--bare] ARCHITECTURE=ROOTFS-FOLDER...
     image.py push FOLDER http://HOST:PORT/REPOSITORY:TAG [--user NAME:PASSWORD]
 
 FAMILY is oci or docker (Docker schema 2). One architecture gives a single manifest, several give an index in that
 order. --dress adds what a build tool leaves in a real index: annotations on every level, a platform that is not Linux
-and an attestation manifest for each image. A ROOTFS-FOLDER is what rootfs.sh prints.
+and an attestation manifest for each image. --bare is the root file system alone, run by root. A ROOTFS-FOLDER is what rootfs.sh prints.
 
 The same input gives the same digests. `make` prints the digest; FOLDER/images.json names the manifest, config and
 rootfs folder of each architecture.
@@ -130,15 +130,17 @@ def zstd_of(rootfs: pathlib.Path) -> pathlib.Path:
     return packed
 
 
-def layers_of(layout: Layout, family: str, rootfs: pathlib.Path, zstd: bool) -> tuple[list, list]:
+def layers_of(layout: Layout, family: str, rootfs: pathlib.Path, options: set) -> tuple[list, list]:
     types = TYPES[family]
     meta = json.loads((rootfs / "meta.json").read_text())
-    if zstd:
+    if "--zstd" in options:
         packed = zstd_of(rootfs)
         digest = sha256(packed.read_bytes())
         base = layout.link(types["zstd"], digest, packed.stat().st_size, packed)
     else:
         base = layout.link(types["gzip"], meta["digest"], meta["size"], rootfs / "layer.tar.gz")
+    if "--bare" in options:
+        return [base], [meta["diff_id"]]
     program = program_layer()
     packer = zlib.compressobj(6, zlib.DEFLATED, 31)
     top = layout.put(types["gzip"], packer.compress(program) + packer.flush())
@@ -182,14 +184,29 @@ def config_of(platform: dict, diff_ids: list) -> dict:
     }
 
 
-def image(layout: Layout, family: str, architecture: str, rootfs: pathlib.Path, zstd: bool, dress: bool) -> tuple[dict, dict]:
+def bare_config(platform: dict, diff_ids: list) -> dict:
+    return {
+        **platform,
+        "created": CREATED,
+        "config": {
+            "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+            "Cmd": ["bash"],
+        },
+        "rootfs": {"type": "layers", "diff_ids": diff_ids},
+        "history": [{"created": CREATED, "created_by": "mmdebstrap"}],
+    }
+
+
+def image(layout: Layout, family: str, architecture: str, rootfs: pathlib.Path, options: set) -> tuple[dict, dict]:
     """Returns the descriptor of one platform's manifest and the line about it in images.json."""
     types, platform = TYPES[family], PLATFORMS[architecture]
-    layers, diff_ids = layers_of(layout, family, rootfs, zstd)
+    layers, diff_ids = layers_of(layout, family, rootfs, options)
+    describe = bare_config if "--bare" in options else config_of
     # A number as a person wrote it: a tool that reads and writes it again as a float changes the bytes.
-    written = encode(config_of(platform, diff_ids)).replace(b'"ratio": 1.5', b'"ratio": 1.50')
+    written = encode(describe(platform, diff_ids)).replace(b'"ratio": 1.5', b'"ratio": 1.50')
     config = layout.put(types["config"], written)
     manifest = {"schemaVersion": 2, "mediaType": types["manifest"], "config": config, "layers": layers}
+    dress = "--dress" in options
     if dress:
         layers[0] = {**layers[0], "annotations": {"com.example.layer": "base"}}
         manifest["layers"] = layers
@@ -260,12 +277,12 @@ def windows(layout: Layout) -> dict:
 
 def make(family: str, folder: pathlib.Path, options: set, sources: list) -> None:
     layout = Layout(folder)
-    zstd, dress = "--zstd" in options, "--dress" in options
+    dress = "--dress" in options
     images, facts = [], {}
     for source in sources:
         architecture, _, rootfs = source.partition("=")
         descriptor, facts[architecture] = image(
-            layout, family, architecture, pathlib.Path(rootfs), zstd, dress
+            layout, family, architecture, pathlib.Path(rootfs), options
         )
         images.append(descriptor)
     if len(images) == 1 and not dress:
