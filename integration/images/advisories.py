@@ -63,17 +63,19 @@ def changelog(package: pathlib.Path, name: str) -> str | None:
 
 
 def fixes(text: str, source: str) -> dict[str, str]:
-    """The lowest version that mentions each vulnerability."""
-    found, version = {}, None
+    """The lowest version that closes each vulnerability.
+
+    A changelog has the newest entry first, and what an entry closes stays closed in all that stand above it. Those may have
+    lower versions: 5.2.5-2.1~deb11u1 is made after 5.2.5-2.1, from it.
+    """
+    found, versions = {}, []
     for line in text.splitlines():
         heading = re.match(rf"{re.escape(source)} \((\S+)\) ", line)
         if heading:
-            version = heading[1]
-        elif version:
+            versions.append(heading[1])
+        elif versions:
             for vulnerability in re.findall(r"CVE-\d{4}-\d{4,}", line):
-                known = found.get(vulnerability)
-                if known is None or dpkg.key(version) < dpkg.key(known):
-                    found[vulnerability] = version
+                found[vulnerability] = min(versions, key=dpkg.key)
     return found
 
 

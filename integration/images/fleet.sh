@@ -64,6 +64,9 @@ test_images() {
   image bullseye-arm64 oci arm64="$bullseye_arm"
   image bullseye-multi oci amd64="$bullseye" arm64="$bullseye_arm"
   image bullseye-dressed oci --dress amd64="$bullseye" arm64="$bullseye_arm"
+  # The security archive of bullseye has no arm64 packages any more: two platforms are patched on bookworm.
+  image bookworm-dressed oci --dress amd64="$bookworm" arm64="$bookworm_arm"
+  image bookworm-docker-list docker amd64="$bookworm" arm64="$bookworm_arm"
   image bullseye-docker docker amd64="$bullseye"
   image bullseye-docker-list docker amd64="$bullseye" arm64="$bullseye_arm"
   image bullseye-zstd oci --zstd amd64="$bullseye"
