@@ -119,14 +119,7 @@ pub(crate) fn failure(registry: &str, error: reqwest::Error) -> StoreError {
     let (mut advice, mut transient) = (None, !error.is_builder());
     let mut link: Option<&(dyn Error + 'static)> = Some(&error);
     while let Some(cause) = link {
-        // An I/O error hides the error that it wraps from the chain.
-        let wrapped = cause
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref);
-        let tls = cause
-            .downcast_ref::<rustls::Error>()
-            .or_else(|| wrapped.and_then(|inner| inner.downcast_ref::<rustls::Error>()));
-        match tls {
+        match tls_error(cause) {
             Some(rustls::Error::InvalidCertificate(_)) => {
                 transient = false;
                 advice = Some(format!(
@@ -149,6 +142,14 @@ pub(crate) fn failure(registry: &str, error: reqwest::Error) -> StoreError {
         advice,
         transient,
     }
+}
+
+/// Finds a TLS error in a cause. I/O errors hide what they wrap from the chain of causes, and may wrap one another.
+fn tls_error<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(found) = cause.downcast_ref::<rustls::Error>() {
+        return Some(found);
+    }
+    tls_error(cause.downcast_ref::<std::io::Error>()?.get_ref()?)
 }
 
 /// Joins the chain of causes, less what a cause repeats of the one before.

@@ -58,7 +58,8 @@ pub(crate) fn check(what: &str, bytes: &[u8], expected: &Digest) -> Result<(), S
     }
 }
 
-/// Passes bytes through; fails at the first byte too many, and at the end if size or digest are wrong.
+/// Passes bytes through. The last ones come only if the digest is right, because a reader that knows the size may not ask for
+/// the end; a byte too many or too few is an error too.
 pub(crate) struct Verified<R> {
     inner: R,
     what: String,
@@ -66,7 +67,7 @@ pub(crate) struct Verified<R> {
     size: u64,
     seen: u64,
     running: Running,
-    done: bool,
+    checked: bool,
 }
 
 impl<R> Verified<R> {
@@ -79,18 +80,23 @@ impl<R> Verified<R> {
             size,
             seen: 0,
             running,
-            done: false,
+            checked: false,
         }
     }
 
-    fn verdict(&self) -> Result<(), StoreError> {
-        if self.seen != self.size {
+    /// Judges what was read so far; `ended` says that there is no more.
+    fn verdict(&mut self, ended: bool) -> Result<(), StoreError> {
+        if self.seen > self.size || ended && self.seen < self.size {
             return Err(StoreError::SizeMismatch {
                 what: self.what.clone(),
                 expected: self.size,
                 found: self.seen,
             });
         }
+        if self.seen < self.size || self.checked {
+            return Ok(());
+        }
+        self.checked = true;
         let found = self.running.finish();
         if found == self.expected.as_str() {
             Ok(())
@@ -110,7 +116,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for Verified<R> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.done || buffer.remaining() == 0 {
+        if buffer.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
@@ -123,13 +129,9 @@ impl<R: AsyncRead + Unpin> AsyncRead for Verified<R> {
         let count = fresh.len() as u64;
         self.running.update(fresh);
         self.seen += count;
-        if count == 0 || self.seen > self.size {
-            if let Err(error) = self.verdict() {
-                // A reader that fails must not have filled anything.
-                buffer.set_filled(before);
-                return Poll::Ready(Err(io::Error::other(error)));
-            }
-            self.done = true;
+        if let Err(error) = self.verdict(count == 0) {
+            buffer.set_filled(before);
+            return Poll::Ready(Err(io::Error::other(error)));
         }
         Poll::Ready(Ok(()))
     }

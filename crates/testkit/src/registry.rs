@@ -92,6 +92,25 @@ impl Inner {
     }
 }
 
+/// Changes what a fake holds, from wherever a test needs to.
+#[derive(Clone)]
+pub struct Handle(Arc<Inner>);
+
+impl Handle {
+    /// As [`FakeRegistry::put_manifest`].
+    pub fn put_manifest(
+        &self,
+        repository: &str,
+        media_type: &str,
+        bytes: &[u8],
+        tag: Option<&str>,
+    ) -> String {
+        self.0
+            .state()
+            .store_manifest(repository, media_type, bytes.to_vec().into(), tag)
+    }
+}
+
 /// A running fake. It ends when it is dropped.
 pub struct FakeRegistry {
     inner: Arc<Inner>,
@@ -166,9 +185,13 @@ impl FakeRegistry {
         bytes: &[u8],
         tag: Option<&str>,
     ) -> String {
-        self.inner
-            .state()
-            .store_manifest(repository, media_type, bytes.to_vec().into(), tag)
+        self.handle()
+            .put_manifest(repository, media_type, bytes, tag)
+    }
+
+    /// Returns a handle that does not keep the fake running.
+    pub fn handle(&self) -> Handle {
+        Handle(Arc::clone(&self.inner))
     }
 
     /// Serves bytes at a path outside of the registry API, to requests that show no login.
