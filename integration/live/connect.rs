@@ -286,7 +286,7 @@ struct Container {
     name: String,
     host: String,
     docker: PathBuf,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Container {
@@ -297,12 +297,12 @@ impl Container {
             name: format!("reseal-live-{}", std::process::id()),
             host: host.to_owned(),
             docker,
-            _folder: folder,
+            folder,
         };
-        let root = this._folder.path().join("root");
+        let root = this.folder.path().join("root");
         std::fs::create_dir_all(root.join("bin")).unwrap();
         std::fs::copy(tools.join("buildctl"), root.join("bin/buildctl")).unwrap();
-        let tar = this._folder.path().join("root.tar");
+        let tar = this.folder.path().join("root.tar");
         let status = Command::new("tar")
             .arg("-C")
             .arg(&root)

@@ -31,10 +31,10 @@ impl Site {
 
     /// Runs reseal against the newest daemon.
     fn reseal(&self, args: &[&str]) -> Output {
-        self.reseal_with(args, &[("BUILDKIT_HOST", self.get("BUILDKIT_NEW"))])
+        Self::run(args, &[("BUILDKIT_HOST", self.get("BUILDKIT_NEW"))])
     }
 
-    fn reseal_with(&self, args: &[&str], vars: &[(&str, &str)]) -> Output {
+    fn run(args: &[&str], vars: &[(&str, &str)]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_reseal"))
             .args(args)
             .env_remove("DOCKER_CONFIG")
@@ -45,10 +45,10 @@ impl Site {
     }
 
     /// Runs a patch that must go well and returns its result.
-    fn patched(&self, args: &[&str], vars: &[(&str, &str)]) -> Value {
+    fn patched(args: &[&str], vars: &[(&str, &str)]) -> Value {
         let mut all = vec!["patch", "--format", "json"];
         all.extend(args);
-        let output = self.reseal_with(&all, vars);
+        let output = Self::run(&all, vars);
         assert_eq!(
             output.status.code(),
             Some(0),
@@ -112,7 +112,7 @@ fn a_report_is_carried_out_verified_and_tagged_last() {
     let Some(site) = Site::open() else { return };
     let image = site.get("IMAGE_BULLSEYE");
     let report = site.get("REPORT_BULLSEYE_AMD64");
-    let result = site.patched(
+    let result = Site::patched(
         &[image, "-r", report, "--package", FIXED, "-t", "live-report"],
         &site.new_daemon(),
     );
@@ -159,7 +159,7 @@ fn a_report_is_carried_out_verified_and_tagged_last() {
 fn the_layer_holds_the_packages_and_the_database_and_nothing_else() {
     let Some(site) = Site::open() else { return };
     let image = site.get("IMAGE_BULLSEYE");
-    let result = site.patched(&[image, "-t", "live-all"], &site.new_daemon());
+    let result = Site::patched(&[image, "-t", "live-all"], &site.new_daemon());
     let repository = image.rsplit_once(':').expect("a tag").0;
     let layer = result["platforms"][0]["layer"]["digest"]
         .as_str()
@@ -189,7 +189,7 @@ fn the_layer_holds_the_packages_and_the_database_and_nothing_else() {
 fn the_patched_root_is_whole_and_its_programs_start() {
     let Some(site) = Site::open() else { return };
     let image = site.get("IMAGE_BULLSEYE");
-    let result = site.patched(&[image], &site.new_daemon());
+    let result = Site::patched(&[image], &site.new_daemon());
     let repository = image.rsplit_once(':').expect("a tag").0;
     let root = tempfile::tempdir().expect("a folder");
     let tar = root.path().join("root.tar");
@@ -254,7 +254,7 @@ fn daemons_of_all_versions_give_the_same_digest() {
         .iter()
         .map(|daemon| {
             let args = [site.get("IMAGE_BULLSEYE"), "--addr", daemon, "--no-cache"];
-            digest(&site.patched(&args, &[])).to_owned()
+            digest(&Site::patched(&args, &[])).to_owned()
         })
         .collect();
     assert_eq!(digests[0], digests[1], "0.32 and 0.12");
@@ -278,7 +278,7 @@ fn an_index_keeps_everything_but_the_patched_descriptors() {
             "-t",
             "live-index",
         ];
-        let result = site.patched(&args, &site.new_daemon());
+        let result = Site::patched(&args, &site.new_daemon());
         let repository = image.rsplit_once(':').expect("a tag").0;
         let before = site.json(&["manifest", image]);
         let after = site.json(&["manifest", &format!("{repository}:live-index")]);
@@ -339,7 +339,7 @@ fn two_platforms_are_patched_in_one_run() {
         "-t",
         "live-multi",
     ];
-    let result = site.patched(&args, &site.new_daemon());
+    let result = Site::patched(&args, &site.new_daemon());
     let platforms = result["platforms"].as_array().expect("a list");
     let names: Vec<&str> = platforms
         .iter()
@@ -371,9 +371,9 @@ fn layouts_need_no_registry_and_layers_never_stack() {
     let out = tempfile::tempdir().expect("a folder");
     let source = format!("oci:{}", site.get("LAYOUT_BULLSEYE"));
     let to = format!("oci:{}", out.path().join("out").display());
-    let first = site.patched(&[&source, "-t", "patched", "--to", &to], &site.new_daemon());
+    let first = Site::patched(&[&source, "-t", "patched", "--to", &to], &site.new_daemon());
     assert_eq!(first["outcome"], "patched");
-    let again = site.patched(
+    let again = Site::patched(
         &[&format!("{to}:patched"), "-t", "again"],
         &site.new_daemon(),
     );
@@ -410,7 +410,7 @@ fn a_private_registry_takes_the_logins_of_other_tools_and_refusals_are_named() {
         ("BUILDKIT_HOST", site.get("BUILDKIT_NEW")),
         ("DOCKER_CONFIG", config.as_str()),
     ];
-    let output = site.reseal_with(&["patch", &image, "-t", "live-auth", "--debug"], &vars);
+    let output = Site::run(&["patch", &image, "-t", "live-auth", "--debug"], &vars);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let all = text(&output.stdout) + &text(&output.stderr);
     assert!(
@@ -470,7 +470,7 @@ fn nothing_to_patch_is_said_and_the_tag_still_points_somewhere() {
         "live-unchanged",
         "--tag-unchanged",
     ];
-    let result = site.patched(&args, &[("BUILDKIT_HOST", "unix:///nonexistent")]);
+    let result = Site::patched(&args, &[("BUILDKIT_HOST", "unix:///nonexistent")]);
     assert_eq!(result["outcome"], "unchanged");
     assert_eq!(digest(&result), site.get("DIGEST_BULLSEYE"));
     let repository = image.rsplit_once(':').expect("a tag").0;
