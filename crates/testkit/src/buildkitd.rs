@@ -47,6 +47,9 @@ pub enum Answer {
     Dies,
     /// The daemon ends the session and goes on.
     EndsSession,
+    /// The answer to the first graph that has this text in one of its operations: builds of several platforms ask in any
+    /// order.
+    For(String, Box<Answer>),
 }
 
 impl Answer {
@@ -55,6 +58,21 @@ impl Answer {
         Self::Layer {
             layer: layer.to_vec(),
             files: BTreeMap::new(),
+        }
+    }
+
+    fn fits(&self, graph: &[Vec<u8>]) -> bool {
+        let Self::For(text, answer) = self else {
+            return true;
+        };
+        let has = |op: &Vec<u8>| op.windows(text.len()).any(|part| part == text.as_bytes());
+        graph.iter().any(has) && answer.fits(graph)
+    }
+
+    fn plain(self) -> Self {
+        match self {
+            Self::For(_, answer) => answer.plain(),
+            answer => answer,
         }
     }
 }

@@ -114,8 +114,15 @@ impl LlbBridge for BridgeService {
             return Err(Status::invalid_argument("only results by array ref"));
         }
         self.load(request.definition.as_ref())?;
-        let answer = lock(&self.0.answers).pop_front();
-        let content = match answer {
+        let graph = request.definition.as_ref().map(|found| &found.def);
+        let answer = {
+            let mut answers = lock(&self.0.answers);
+            let place = answers
+                .iter()
+                .position(|answer| graph.is_some_and(|graph| answer.fits(graph)));
+            place.and_then(|place| answers.remove(place))
+        };
+        let content = match answer.map(Answer::plain) {
             Some(Answer::Layer { layer, files }) => Content {
                 layer: Some(layer),
                 files,
@@ -143,7 +150,7 @@ impl LlbBridge for BridgeService {
                     .for_each(|task| task.abort());
                 std::future::pending().await
             }
-            None => {
+            None | Some(Answer::For(..)) => {
                 return Err(Status::failed_precondition(
                     "a solve that the script does not expect",
                 ));
