@@ -1,12 +1,14 @@
 //! Package databases, read from layers or through the gateway: no tool runs for it.
 
-use reseal_buildkit::Ref;
+use std::error::Error;
+
+use reseal_buildkit::{BuildError, Ref};
 use reseal_oci::{
     Descriptor, ImageManifest,
-    layer::{self, LayerFiles, Overlay, Wanted},
+    layer::{self, LayerError, LayerFiles, Overlay, Wanted},
 };
 use reseal_pkg::{OsRelease, dpkg::Database};
-use reseal_registry::Store;
+use reseal_registry::{Store, StoreError};
 use tokio_util::io::SyncIoBridge;
 
 use crate::{error::PipelineError, source::store_error};
@@ -86,12 +88,25 @@ pub(crate) async fn read_layer(
             "fetch the layer {}",
             descriptor.digest
         )))?;
-    let platform = platform.to_owned();
+    let (platform, digest) = (platform.to_owned(), descriptor.digest.clone());
     let bridge = SyncIoBridge::new(reader);
     tokio::task::spawn_blocking(move || {
-        let wrap = |source| PipelineError::Layer {
-            platform: platform.clone(),
-            source,
+        let wrap = |source| match source {
+            // What the store's reader says of its bytes is about the store, not about the layer.
+            LayerError::Read(error)
+                if error
+                    .get_ref()
+                    .is_some_and(<dyn Error + Send + Sync>::is::<StoreError>) =>
+            {
+                store_error(format!("fetch the layer {digest}"))(StoreError::from_read(
+                    digest.as_str(),
+                    error,
+                ))
+            }
+            source => PipelineError::Layer {
+                platform: platform.clone(),
+                source,
+            },
         };
         layer::read(layer::decompress(bridge).map_err(wrap)?, &wanted).map_err(wrap)
     })
@@ -107,7 +122,7 @@ pub(crate) async fn from_gateway(image: &Ref, platform: &str) -> Result<Facts, P
         os = image
             .read(&format!("/{path}"), OS_RELEASE_LIMIT)
             .await
-            .map_err(PipelineError::Build)?;
+            .map_err(read_error(platform))?;
         if os.is_some() {
             break;
         }
@@ -122,7 +137,7 @@ pub(crate) async fn from_gateway(image: &Ref, platform: &str) -> Result<Facts, P
     let status = image
         .read(&format!("/{DPKG_STATUS}"), DATABASE_LIMIT)
         .await
-        .map_err(PipelineError::Build)?
+        .map_err(read_error(platform))?
         .ok_or_else(|| no_database(platform))?;
     let aliases = image
         .read_dir("/", None)
@@ -144,6 +159,19 @@ pub(crate) async fn from_gateway(image: &Ref, platform: &str) -> Result<Facts, P
         database: Database::parse(&status).map_err(package_error(platform))?,
         aliases,
     })
+}
+
+/// A file that is too large is the image's fault, everything else the builder's.
+fn read_error(platform: &str) -> impl Fn(BuildError) -> PipelineError {
+    let image = platform.to_owned();
+    move |error| match error {
+        BuildError::TooLarge { .. } => PipelineError::Image {
+            image: image.clone(),
+            message: error.to_string(),
+            hint: None,
+        },
+        error => PipelineError::Build(error),
+    }
 }
 
 fn no_database(platform: &str) -> PipelineError {
