@@ -33,7 +33,7 @@ pub async fn plan(
         if matches!(basis, Basis::Preserve) {
             preserved.push(Preserved {
                 platform: platform.platform.clone(),
-                digest: platform.manifest.raw.digest.clone(),
+                digest: platform.current().clone(),
                 reason: "no report speaks of it".to_owned(),
             });
         }

@@ -17,6 +17,7 @@ mod error;
 mod event;
 mod facts;
 mod gate;
+mod history;
 mod layout_source;
 mod nothing;
 mod outcome;

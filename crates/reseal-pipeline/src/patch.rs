@@ -1,9 +1,6 @@
 //! The main job: resolve, read, plan, solve, take only the patch, assemble, push, verify, and move the tag last.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
-};
+use std::collections::BTreeMap;
 
 use futures_util::future::try_join_all;
 use reseal_oci::{AppendMeta, Digest, RawManifest, annotation, append, assemble};
@@ -19,6 +16,7 @@ use crate::{
     event::{Event, Events, Stage},
     facts,
     gate::pass_gate,
+    history,
     nothing::findings_without_image,
     outcome::{LayerResult, Outcome, PackageResult, PlatformResult, Preserved, RunResult, SCHEMA},
     patch_layer::{self, Finished},
@@ -348,7 +346,7 @@ impl Run<'_> {
             created_by: format!(
                 "{} upgraded {}",
                 self.settings.generator,
-                summary(&finished)
+                history::summary(&finished.changes)
             ),
             comment: "reseal".to_owned(),
             annotations,
@@ -454,11 +452,11 @@ impl Run<'_> {
                 .expect("the caller checked that there is one");
             return Ok((only.image.manifest.clone(), Vec::new()));
         };
-        let replacements = self
-            .pushables
-            .iter()
-            .map(|(base, new)| (base.clone(), new.image.descriptor.clone()))
-            .collect();
+        // An earlier patch stays where this run made no new one.
+        let mut replacements = self.source.earlier.clone();
+        for (base, new) in &self.pushables {
+            replacements.insert(base.clone(), new.image.descriptor.clone());
+        }
         let assembled = assemble(index, &replacements, &self.annotations(&index.raw.digest))?;
         Ok((
             assembled.index,
@@ -577,7 +575,7 @@ impl Run<'_> {
         let platform = &self.source.platforms[place];
         self.preserved.push(Preserved {
             platform: platform.platform.clone(),
-            digest: platform.manifest.raw.digest.clone(),
+            digest: platform.current().clone(),
             reason: reason.to_owned(),
         });
     }
@@ -589,36 +587,6 @@ impl Run<'_> {
         held: Vec<String>,
     ) -> PlatformResult {
         let platform = &self.source.platforms[place];
-        let digest = match &platform.previous {
-            Some(previous) => &previous.manifest.raw.digest,
-            None => &platform.manifest.raw.digest,
-        };
-        PlatformResult::unchanged(&platform.platform, digest, findings, held)
+        PlatformResult::unchanged(&platform.platform, platform.current(), findings, held)
     }
-}
-
-/// The changed packages for the history: sources with their versions, at most a line's worth.
-fn summary(finished: &Finished) -> String {
-    const MOST: usize = 12;
-    let sources: BTreeSet<String> = finished
-        .changes
-        .iter()
-        .filter_map(|change| {
-            Some(format!(
-                "{} {}",
-                change.source_name,
-                change.source_to.as_ref()?
-            ))
-        })
-        .collect();
-    let mut text = sources
-        .iter()
-        .take(MOST)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(", ");
-    if sources.len() > MOST {
-        let _ = write!(text, " and {} more", sources.len() - MOST);
-    }
-    text
 }

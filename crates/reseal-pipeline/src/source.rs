@@ -1,6 +1,6 @@
 //! Stage 1: a reference becomes pinned manifests and configurations, each fetched once.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use futures_util::future::try_join_all;
 use reseal_oci::{
@@ -38,6 +38,9 @@ pub(crate) struct Source {
     pub platforms: Vec<SourcePlatform>,
     /// The others.
     pub preserved: Vec<Preserved>,
+    /// Children of `pinned` that are earlier patches, by the child of `root` that each was made from. What a run does
+    /// not make again stays as it is.
+    pub earlier: BTreeMap<Digest, Descriptor>,
 }
 
 /// One platform of the image.
@@ -53,6 +56,14 @@ pub(crate) struct SourcePlatform {
     pub previous: Option<Box<Image>>,
 }
 
+impl SourcePlatform {
+    /// Returns the manifest that the user's image has for this platform now: an earlier patch, or what is patched.
+    pub(crate) fn current(&self) -> &Digest {
+        let image = self.previous.as_ref().map(|previous| &previous.manifest);
+        &image.unwrap_or(&self.manifest).raw.digest
+    }
+}
+
 /// A manifest and its configuration.
 #[derive(Clone)]
 pub(crate) struct Image {
@@ -60,6 +71,14 @@ pub(crate) struct Image {
     pub manifest: ImageManifest,
     /// Its configuration.
     pub config: ImageConfig,
+}
+
+impl Image {
+    /// Returns the digest of the manifest that this one says it was patched from.
+    fn patched_from(&self) -> Option<&str> {
+        let annotations = &self.manifest.annotations;
+        annotations.get(annotation::PATCH_BASE).map(String::as_str)
+    }
 }
 
 impl Source {
@@ -142,6 +161,7 @@ pub(crate) async fn resolve(
         index: None,
         platforms: Vec::new(),
         preserved: Vec::new(),
+        earlier: BTreeMap::new(),
     };
     match source.root.kind() {
         Kind::Index => platforms_of_index(&mut source, input.platforms.as_deref()).await?,
@@ -354,15 +374,17 @@ async fn single(source: &mut Source, wanted: Option<&[Platform]>) -> Result<(), 
     Ok(())
 }
 
-/// Finds, for each platform of the base, the earlier patch that is replaced.
+/// Finds, for each platform of the base, the earlier patch: that of a platform which the run works on is replaced, that
+/// of another stays.
 async fn add_previous(source: &mut Source) -> Result<(), PipelineError> {
     let images = if source.pinned.kind() == Kind::Index {
         let index = Index::parse(&source.pinned)?;
         let store = source.store.as_ref();
         let bases: Vec<&Digest> = source
-            .platforms
+            .index
             .iter()
-            .map(|p| &p.manifest.raw.digest)
+            .flat_map(|base| &base.children)
+            .map(|child| &child.digest)
             .collect();
         let children = index
             .children
@@ -373,20 +395,35 @@ async fn add_previous(source: &mut Source) -> Result<(), PipelineError> {
                     && child.platform.as_ref().is_some_and(Platform::is_linux)
                     && !bases.contains(&&child.digest)
             });
-        try_join_all(children.map(|(_, child)| fetch_image(store, child))).await?
+        let images: Vec<Image> =
+            try_join_all(children.map(|(_, child)| fetch_image(store, child))).await?;
+        for image in &images {
+            if let Some(base) = bases
+                .iter()
+                .find(|base| image.patched_from() == Some(base.as_str()))
+            {
+                let descriptor = image.manifest.raw.descriptor();
+                source.earlier.insert((*base).clone(), descriptor);
+            }
+        }
+        images
     } else {
         let manifest = ImageManifest::parse(&source.pinned)?;
         let config = fetch_config(source.store.as_ref(), &manifest).await?;
         vec![Image { manifest, config }]
     };
     for image in images {
-        let base = image.manifest.annotations.get(annotation::PATCH_BASE);
         let platform = source
             .platforms
             .iter_mut()
-            .find(|p| base.is_some_and(|base| p.manifest.raw.digest.as_str() == base));
+            .find(|p| image.patched_from() == Some(p.manifest.raw.digest.as_str()));
         if let Some(platform) = platform {
             platform.previous = Some(Box::new(image));
+        }
+    }
+    for preserved in &mut source.preserved {
+        if let Some(earlier) = source.earlier.get(&preserved.digest) {
+            preserved.digest = earlier.digest.clone();
         }
     }
     Ok(())
