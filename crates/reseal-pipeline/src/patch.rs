@@ -379,14 +379,8 @@ impl Run<'_> {
         };
         self.platforms.insert(place, result);
         let blob = finished.blob.clone();
-        self.pushables.insert(
-            base.clone(),
-            Pushable {
-                image,
-                blob,
-                base: platform.manifest.clone(),
-            },
-        );
+        self.pushables
+            .insert(base.clone(), Pushable { image, blob });
         self.layers.insert(place, (solved, finished));
         Ok(())
     }
@@ -423,7 +417,7 @@ impl Run<'_> {
             to: &self.destination.store,
             same: self.destination.same,
         };
-        publish(&route, &self.pushables, &root).await?;
+        publish(&route, &self.pushables, &self.source.root, &root).await?;
         self.events.send(Event::Finished(Stage::Push, None));
 
         self.events.send(Event::Started(Stage::Verify, None));

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use reseal_oci::{Descriptor, Digest, ImageManifest, Index, Kind, PatchedImage, RawManifest};
-use reseal_registry::{BlobSource, Store, Target, copy_blob};
+use reseal_registry::{BlobSource, Store, StoreError, Target, copy_blob};
 
 use crate::{error::PipelineError, source::store_error};
 
@@ -17,8 +17,6 @@ pub(crate) struct Pushable {
     pub image: PatchedImage,
     /// The compressed layer.
     pub blob: PathBuf,
-    /// The manifest that it was made from.
-    pub base: ImageManifest,
 }
 
 /// Where images come from and where they go.
@@ -31,24 +29,32 @@ pub(crate) struct Route<'a> {
     pub same: bool,
 }
 
-/// Pushes patched platforms and the root that names them. `patched` goes by the digest of the base manifest.
+/// Pushes patched platforms and the root that names them. `patched` goes by the digest of the base manifest. `base` is
+/// the index or manifest that was patched: it comes along to another place, because a later patch starts from it.
 pub(crate) async fn publish(
     route: &Route<'_>,
     patched: &BTreeMap<Digest, Pushable>,
+    base: &RawManifest,
     root: &RawManifest,
 ) -> Result<(), PipelineError> {
+    copy_root(route, base).await?;
     stream::iter(patched.values().map(Ok::<_, PipelineError>))
         .try_for_each_concurrent(PARALLEL, |platform| push_platform(route, platform, root))
         .await?;
     if root.kind() == Kind::Index && !route.same {
-        let new: Vec<&Digest> = patched
+        let base: Vec<Descriptor> = match base.kind() {
+            Kind::Index => Index::parse(base)?.children,
+            _ => Vec::new(),
+        };
+        let there: Vec<&Digest> = patched
             .values()
             .map(|platform| &platform.image.manifest.digest)
+            .chain(base.iter().map(|child| &child.digest))
             .collect();
         for child in Index::parse(root)?
             .children
             .iter()
-            .filter(|child| !new.contains(&&child.digest))
+            .filter(|child| !there.contains(&&child.digest))
         {
             copy_manifest(route, child).await?;
         }
@@ -69,31 +75,20 @@ async fn push_platform(
     platform: &Pushable,
     root: &RawManifest,
 ) -> Result<(), PipelineError> {
-    if !route.same {
-        copy_blobs(route, &platform.base.layers).await?;
-        // The base's own manifest comes along: a later patch starts from it.
-        copy_blob(
-            route.from.as_ref(),
-            route.to.as_ref(),
-            &platform.base.config,
-        )
-        .await
-        .map_err(store_error("copy the base's configuration"))?;
-        put_manifest(route.to.as_ref(), &platform.base.raw).await?;
-    }
     let to = route.to.as_ref();
     let layer = &platform.image.layer_descriptor;
     let config = &platform.image.config_descriptor;
     let place = to.describe();
     let put_layer = async {
-        to.put_blob(layer, &BlobSource::File(platform.blob.clone()))
+        put_new(to, layer, BlobSource::File(platform.blob.clone()))
             .await
             .map_err(store_error(format!("push the patch layer to {place}")))
     };
     let put_config = async {
-        to.put_blob(
+        put_new(
+            to,
             config,
-            &BlobSource::Bytes(platform.image.config.clone().into()),
+            BlobSource::Bytes(platform.image.config.clone().into()),
         )
         .await
         .map_err(store_error(format!("push the configuration to {place}")))
@@ -103,6 +98,18 @@ async fn push_platform(
         put_manifest(to, &platform.image.manifest).await?;
     }
     Ok(())
+}
+
+/// A run that is repeated finds its blobs there already.
+async fn put_new(
+    to: &dyn Store,
+    blob: &Descriptor,
+    source: BlobSource<'_>,
+) -> Result<(), StoreError> {
+    if to.has_blob(&blob.digest).await? {
+        return Ok(());
+    }
+    to.put_blob(blob, &source).await
 }
 
 async fn copy_manifest(route: &Route<'_>, child: &Descriptor) -> Result<(), PipelineError> {
