@@ -559,7 +559,11 @@ impl Run<'_> {
             .store
             .put_manifest(root, &Target::Tag(tag.clone()))
             .await
-            .map_err(store_error(format!("tag {} as `{tag}`", root.digest)))?;
+            .map_err(store_error(format!(
+                "tag {} as `{tag}` in {}",
+                root.digest,
+                self.destination.store.describe()
+            )))?;
         result.tag = Some(tag.to_string());
         self.events.send(Event::Finished(Stage::Tag, None));
         Ok(())
