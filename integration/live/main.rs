@@ -2,4 +2,5 @@
 
 mod connect;
 mod patch;
+mod registry;
 mod solve;
