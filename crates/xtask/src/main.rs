@@ -1,5 +1,6 @@
 //! The project's own chores: `cargo xtask TASK`.
 
+mod bench;
 mod check;
 mod codegen;
 mod demo;
@@ -11,13 +12,14 @@ use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask TASK
 
-  demo [--keep] patch a real image on this machine and show it before and after
+  demo [--keep]              patch a real image on this machine and show it before and after
   test [--keep]              run every test; starts real servers, and stops them afterwards
   check                      formatting, lints, documentation, scripts, dependencies, generated code
   deps                       directions of dependencies, and purity of the pure crates
   codegen [--check]          generate crates/reseal-proto/src/gen from proto/
+  bench [OPTIONS]            measure against the floor and copa; `bench --help` has the options
 
-`demo` and `test` need root and Debian; see integration/up.sh. With --keep the servers stay up.";
+`demo`, `test` and `bench` need root and Debian; see integration/up.sh. With --keep the servers stay up.";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
             "check" => check::run_all(rest),
             "deps" => deps::run_all(rest),
             "codegen" => codegen::run(rest),
+            "bench" => bench::run_all(rest),
             other => Err(format!("unknown task `{other}`\n{USAGE}")),
         },
         None => Err(USAGE.to_owned()),

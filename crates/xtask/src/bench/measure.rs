@@ -34,7 +34,12 @@ pub(crate) struct Sample {
 
 /// Runs a command; `log` is the request log of the registry.
 pub(crate) fn measure(command: &mut Command, log: &Path) -> Result<Sample, String> {
-    let wrong = |error: std::io::Error| format!("could not measure {:?}: {error}", command.get_program());
+    let wrong = |error: std::io::Error| {
+        format!(
+            "could not measure {}: {error}",
+            command.get_program().display()
+        )
+    };
     // The registry appends, so an emptied file holds what comes from now on.
     File::create(log).map_err(wrong)?;
     let errors = log.with_extension("errors");
@@ -44,11 +49,20 @@ pub(crate) fn measure(command: &mut Command, log: &Path) -> Result<Sample, Strin
         .stdout(Stdio::null())
         .stderr(File::create(&errors).map_err(|error| error.to_string())?)
         .spawn()
-        .map_err(|error| format!("could not start {:?}: {error}", command.get_program()))?;
+        .map_err(|error| {
+            format!(
+                "could not start {}: {error}",
+                command.get_program().display()
+            )
+        })?;
     let status_file = format!("/proc/{}/status", child.id());
     let mut memory = 0;
     let status = loop {
-        if let Some(peak) = fs::read_to_string(&status_file).ok().as_deref().and_then(peak_memory) {
+        if let Some(peak) = fs::read_to_string(&status_file)
+            .ok()
+            .as_deref()
+            .and_then(peak_memory)
+        {
             memory = peak;
         }
         match child.try_wait().map_err(|error| error.to_string())? {
@@ -59,7 +73,10 @@ pub(crate) fn measure(command: &mut Command, log: &Path) -> Result<Sample, Strin
     let seconds = started.elapsed().as_secs_f64();
     if !status.success() {
         say(&fs::read_to_string(&errors).unwrap_or_default());
-        return Err(format!("{:?} failed: {status}", command.get_program()));
+        return Err(format!(
+            "{} failed: {status}",
+            command.get_program().display()
+        ));
     }
     let lines = fs::read_to_string(log).map_err(|error| format!("{}: {error}", log.display()))?;
     let (requests, received, sent) = traffic(&lines);
@@ -75,7 +92,9 @@ pub(crate) fn measure(command: &mut Command, log: &Path) -> Result<Sample, Strin
 
 /// Returns the peak resident memory in bytes that a `/proc/PID/status` names.
 fn peak_memory(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)
 }
@@ -86,7 +105,11 @@ fn traffic(log: &str) -> (u64, u64, u64) {
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .fold((0, 0, 0), |(requests, received, sent), line| {
             let bytes = |field: &str| line[field].as_u64().unwrap_or(0);
-            (requests + 1, received + bytes("bytes_in"), sent + bytes("bytes_out"))
+            (
+                requests + 1,
+                received + bytes("bytes_in"),
+                sent + bytes("bytes_out"),
+            )
         })
 }
 
@@ -96,7 +119,10 @@ mod tests {
 
     #[test]
     fn the_peak_is_read_in_bytes() {
-        assert_eq!(peak_memory("Name:\tx\nVmHWM:\t   1234 kB\nVmRSS:\t 99 kB\n"), Some(1_263_616));
+        assert_eq!(
+            peak_memory("Name:\tx\nVmHWM:\t   1234 kB\nVmRSS:\t 99 kB\n"),
+            Some(1_263_616)
+        );
         assert_eq!(peak_memory("Name:\tzombie\n"), None);
     }
 

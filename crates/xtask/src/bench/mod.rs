@@ -22,7 +22,8 @@ use self::{
 };
 use crate::shell::{Servers, TakeDown, cargo, command, output, run, say};
 
-const USAGE: &str = "usage: cargo xtask bench [--runs N] [--both] [--without-copa] [--out FILE] [--keep]
+const USAGE: &str =
+    "usage: cargo xtask bench [--runs N] [--both] [--without-copa] [--out FILE] [--keep]
 
   --runs N        runs of each contestant, cold and warm; 5 when not given
   --both          patch linux/amd64 and linux/arm64 (emulated) instead of linux/amd64 alone
@@ -31,7 +32,13 @@ const USAGE: &str = "usage: cargo xtask bench [--runs N] [--both] [--without-cop
   --keep          leave the servers up";
 
 /// The binary packages whose findings are patched: all from small sources, so that the work around them counts.
-const PACKAGES: [&str; 5] = ["libexpat1", "libpng16-16", "libssh2-1", "libssl3", "openssl"];
+const PACKAGES: [&str; 5] = [
+    "libexpat1",
+    "libpng16-16",
+    "libssh2-1",
+    "libssl3",
+    "openssl",
+];
 
 /// Tells in the Dockerfile of the floor what differs from run to run.
 const FLOOR: &str = "FROM @IMAGE@
@@ -111,7 +118,13 @@ struct Field {
 /// Runs all contestants and writes the table to standard error, and to a file when asked.
 pub(crate) fn run_all(args: &[String]) -> Result<(), String> {
     let options = Options::parse(args)?;
-    run(&mut cargo(["build", "--locked", "--release", "--package", "reseal"]))?;
+    run(&mut cargo([
+        "build",
+        "--locked",
+        "--release",
+        "--package",
+        "reseal",
+    ]))?;
     let _down = TakeDown::unless(options.keep);
     let field = Field::lay_out(&options)?;
     let mut contestants = vec![Contestant::Floor, Contestant::Reseal];
@@ -125,15 +138,24 @@ pub(crate) fn run_all(args: &[String]) -> Result<(), String> {
             for (mode, state) in [("cold", 0), ("warm", 1)] {
                 let tag = format!("{}-{round}-{state}", contestant.name().replace(' ', "-"));
                 let sample = field.measure(*contestant, &tag)?;
-                say(&format!("   {} {mode}: {:.1} s", contestant.name(), sample.seconds));
+                say(&format!(
+                    "   {} {mode}: {:.1} s",
+                    contestant.name(),
+                    sample.seconds
+                ));
                 table.add(contestant.name(), mode, sample);
             }
         }
     }
-    let text = table.render(if options.both { "linux/amd64 and linux/arm64" } else { "linux/amd64" });
+    let text = table.render(if options.both {
+        "linux/amd64 and linux/arm64"
+    } else {
+        "linux/amd64"
+    });
     say(&text);
     match options.out {
-        Some(file) => fs::write(&file, text).map_err(|error| format!("could not write {}: {error}", file.display())),
+        Some(file) => fs::write(&file, text)
+            .map_err(|error| format!("could not write {}: {error}", file.display())),
         None => Ok(()),
     }
 }
@@ -142,7 +164,8 @@ impl Field {
     fn lay_out(options: &Options) -> Result<Self, String> {
         let servers = Servers::up("bench")?;
         let folder = Path::new(servers.get("RUN")?).join("bench");
-        fs::create_dir_all(folder.join("reports")).map_err(|error| format!("{}: {error}", folder.display()))?;
+        fs::create_dir_all(folder.join("reports"))
+            .map_err(|error| format!("{}: {error}", folder.display()))?;
         let (name, platforms): (_, &[&str]) = if options.both {
             ("BOOKWORM_LARGER_MULTI", &["AMD64", "ARM64"])
         } else {
@@ -156,8 +179,11 @@ impl Field {
             reports.push(target);
         }
         let image = servers.get(&format!("IMAGE_{name}"))?.to_owned();
-        let dockerfile = FLOOR.replace("@IMAGE@", &image).replace("@PACKAGES@", &PACKAGES.join(" "));
-        fs::write(folder.join("Dockerfile"), dockerfile).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let dockerfile = FLOOR
+            .replace("@IMAGE@", &image)
+            .replace("@PACKAGES@", &PACKAGES.join(" "));
+        fs::write(folder.join("Dockerfile"), dockerfile)
+            .map_err(|error| format!("{}: {error}", folder.display()))?;
         let target = cargo_target()?;
         let mut field = Self {
             servers,
@@ -178,7 +204,11 @@ impl Field {
 
     fn prune(&self) -> Result<(), String> {
         let address = self.servers.get("BUILDKIT_NEW")?;
-        output(&mut command(&self.tool("buildctl")?, ["--addr", address, "prune", "--all"])).map(drop)
+        output(&mut command(
+            &self.tool("buildctl")?,
+            ["--addr", address, "prune", "--all"],
+        ))
+        .map(drop)
     }
 
     /// Runs one contestant once and returns what it cost.
@@ -198,29 +228,80 @@ impl Field {
         let folder = self.folder.display();
         Ok(match contestant {
             Contestant::Floor => {
-                let platforms = if self.both { "linux/amd64,linux/arm64" } else { "linux/amd64" };
-                command(&self.tool("buildctl")?, [
-                    "--addr", address, "build", "--progress", "quiet", "--frontend", "dockerfile.v0",
-                    "--local", &format!("context={folder}"), "--local", &format!("dockerfile={folder}"),
-                    "--opt", &format!("platform={platforms}"), "--opt", &format!("build-arg:TOKEN={tag}"),
-                    "--output", &format!("type=image,name={repository}:{tag},push=true"),
-                ])
+                let platforms = if self.both {
+                    "linux/amd64,linux/arm64"
+                } else {
+                    "linux/amd64"
+                };
+                command(
+                    &self.tool("buildctl")?,
+                    [
+                        "--addr",
+                        address,
+                        "build",
+                        "--progress",
+                        "quiet",
+                        "--frontend",
+                        "dockerfile.v0",
+                        "--local",
+                        &format!("context={folder}"),
+                        "--local",
+                        &format!("dockerfile={folder}"),
+                        "--opt",
+                        &format!("platform={platforms}"),
+                        "--opt",
+                        &format!("build-arg:TOKEN={tag}"),
+                        "--output",
+                        &format!("type=image,name={repository}:{tag},push=true"),
+                    ],
+                )
             }
             Contestant::Copa => {
-                let report = if self.both { self.folder.join("reports") } else { self.reports[0].clone() };
-                let mut run = command(&self.tool("copacetic")?, [
-                    "patch", "--addr", address, "--image", &self.image, "--tag", tag, "--push", "--progress", "quiet",
-                    "--timeout", "15m", "--report",
-                ]);
+                let report = if self.both {
+                    self.folder.join("reports")
+                } else {
+                    self.reports[0].clone()
+                };
+                let mut run = command(
+                    &self.tool("copacetic")?,
+                    [
+                        "patch",
+                        "--addr",
+                        address,
+                        "--image",
+                        &self.image,
+                        "--tag",
+                        tag,
+                        "--push",
+                        "--progress",
+                        "quiet",
+                        "--timeout",
+                        "15m",
+                        "--report",
+                    ],
+                );
                 run.arg(report);
                 run
             }
             Contestant::Reseal => {
-                let mut run = command(&self.reseal.display().to_string(), [
-                    "patch", &self.image, "--addr", address, "--tag", tag, "--quiet", "--severity", "all", "--gate", "none",
-                    // Fresh indexes in every run, like the others.
-                    "--no-cache",
-                ]);
+                let mut run = command(
+                    &self.reseal.display().to_string(),
+                    [
+                        "patch",
+                        &self.image,
+                        "--addr",
+                        address,
+                        "--tag",
+                        tag,
+                        "--quiet",
+                        "--severity",
+                        "all",
+                        "--gate",
+                        "none",
+                        // Fresh indexes in every run, like the others.
+                        "--no-cache",
+                    ],
+                );
                 for report in &self.reports {
                     run.arg("--report").arg(report);
                 }
@@ -231,18 +312,32 @@ impl Field {
 
     /// Returns the sizes in bytes of the layers of one platform's image.
     fn layer_sizes(&self, image: &str) -> Result<Vec<u64>, String> {
-        let mut ask = command(&self.tool("crane")?, ["manifest", "--platform", "linux/amd64", image]);
+        let mut ask = command(
+            &self.tool("crane")?,
+            ["manifest", "--platform", "linux/amd64", image],
+        );
         let manifest: Value = serde_json::from_str(&output(&mut ask)?)
             .map_err(|error| format!("the manifest of {image} is not JSON: {error}"))?;
-        let layers = manifest["layers"].as_array().ok_or_else(|| format!("{image} has no layers"))?;
-        Ok(layers.iter().filter_map(|layer| layer["size"].as_u64()).collect())
+        let layers = manifest["layers"]
+            .as_array()
+            .ok_or_else(|| format!("{image} has no layers"))?;
+        Ok(layers
+            .iter()
+            .filter_map(|layer| layer["size"].as_u64())
+            .collect())
     }
 }
 
 fn cargo_target() -> Result<PathBuf, String> {
-    let metadata = output(&mut cargo(["metadata", "--format-version", "1", "--no-deps", "--locked"]))?;
-    let metadata: Value =
-        serde_json::from_str(&metadata).map_err(|error| format!("cargo metadata is not JSON: {error}"))?;
+    let metadata = output(&mut cargo([
+        "metadata",
+        "--format-version",
+        "1",
+        "--no-deps",
+        "--locked",
+    ]))?;
+    let metadata: Value = serde_json::from_str(&metadata)
+        .map_err(|error| format!("cargo metadata is not JSON: {error}"))?;
     metadata["target_directory"]
         .as_str()
         .map(PathBuf::from)
@@ -261,7 +356,11 @@ fn shorten(source: &Path, target: &Path) -> Result<(), String> {
         one["FixedVersion"].is_string() && PACKAGES.iter().any(|package| one["PkgName"] == *package)
     });
     if found.is_empty() {
-        return Err(format!("{} has no finding of {}", source.display(), PACKAGES.join(", ")));
+        return Err(format!(
+            "{} has no finding of {}",
+            source.display(),
+            PACKAGES.join(", ")
+        ));
     }
     fs::write(target, report.to_string()).map_err(|error| format!("{}: {error}", target.display()))
 }
@@ -280,7 +379,13 @@ mod tests {
         assert_eq!((options.runs, options.both, options.copa), (5, false, true));
         let options = Options::parse(&words(&["--runs", "3", "--both", "--without-copa"])).unwrap();
         assert_eq!((options.runs, options.both, options.copa), (3, true, false));
-        for wrong in [&["--runs"][..], &["--runs", "0"], &["--runs", "x"], &["--out"], &["--help"]] {
+        for wrong in [
+            &["--runs"][..],
+            &["--runs", "0"],
+            &["--runs", "x"],
+            &["--out"],
+            &["--help"],
+        ] {
             assert!(Options::parse(&words(wrong)).is_err(), "{wrong:?}");
         }
     }

@@ -11,7 +11,10 @@ pub(crate) struct Table(Vec<(&'static str, &'static str, Vec<Sample>)>);
 impl Table {
     /// Adds a sample.
     pub(crate) fn add(&mut self, contestant: &'static str, mode: &'static str, sample: Sample) {
-        let row = self.0.iter_mut().find(|row| row.0 == contestant && row.1 == mode);
+        let row = self
+            .0
+            .iter_mut()
+            .find(|row| row.0 == contestant && row.1 == mode);
         match row {
             Some(row) => row.2.push(sample),
             None => self.0.push((contestant, mode, vec![sample])),
@@ -20,14 +23,20 @@ impl Table {
 
     /// Returns the table as Markdown, cold rows first.
     pub(crate) fn render(&self, platforms: &str) -> String {
-        let mut text = format!("Median (least–greatest), {platforms}, {} packages from a report.\n\n", super::PACKAGES.len());
+        let mut text = format!(
+            "Median (least–greatest), {platforms}, {} packages from a report.\n\n",
+            super::PACKAGES.len()
+        );
         text += "| | runs | time, s | against the floor | client memory, MiB | requests | from registry, MB | to registry, MB | layer, MB |\n";
         text += "| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
         for mode in ["cold", "warm"] {
-            let floor = self.samples("floor", mode).map(|samples| median(samples, |one| one.seconds));
+            let floor = self
+                .samples("floor", mode)
+                .map(|samples| median(samples, |one| one.seconds));
             for (contestant, _, samples) in self.0.iter().filter(|row| row.1 == mode) {
                 let seconds = median(samples, |one| one.seconds);
-                let ratio = floor.map_or_else(|| "–".to_owned(), |floor| format!("{:.2}", seconds / floor));
+                let ratio =
+                    floor.map_or_else(|| "–".to_owned(), |floor| format!("{:.2}", seconds / floor));
                 // Writing to a string cannot fail.
                 let _ = writeln!(
                     text,
@@ -46,7 +55,10 @@ impl Table {
     }
 
     fn samples(&self, contestant: &str, mode: &str) -> Option<&[Sample]> {
-        let row = self.0.iter().find(|row| row.0 == contestant && row.1 == mode)?;
+        let row = self
+            .0
+            .iter()
+            .find(|row| row.0 == contestant && row.1 == mode)?;
         Some(&row.2)
     }
 }
@@ -73,10 +85,18 @@ fn median(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> f64 {
 
 fn spread(samples: &[Sample], digits: usize, of: impl Fn(&Sample) -> f64 + Copy) -> String {
     let values = sorted(samples, of);
-    let (least, greatest) = (values.first().copied().unwrap_or(f64::NAN), values.last().copied().unwrap_or(f64::NAN));
+    let (least, greatest) = (
+        values.first().copied().unwrap_or(f64::NAN),
+        values.last().copied().unwrap_or(f64::NAN),
+    );
     let middle = median(samples, of);
-    let [middle, least, greatest] = [middle, least, greatest].map(|value| format!("{value:.digits$}"));
-    if least == greatest { middle } else { format!("{middle} ({least}–{greatest})") }
+    let [middle, least, greatest] =
+        [middle, least, greatest].map(|value| format!("{value:.digits$}"));
+    if least == greatest {
+        middle
+    } else {
+        format!("{middle} ({least}–{greatest})")
+    }
 }
 
 #[cfg(test)]
@@ -84,7 +104,14 @@ mod tests {
     use super::*;
 
     fn sample(seconds: f64) -> Sample {
-        Sample { seconds, memory: 1_048_576, requests: 3, sent: 2_000_000, received: 0, layer: 0 }
+        Sample {
+            seconds,
+            memory: 1_048_576,
+            requests: 3,
+            sent: 2_000_000,
+            received: 0,
+            layer: 0,
+        }
     }
 
     #[test]
@@ -101,7 +128,13 @@ mod tests {
             table.add("reseal", "cold", sample(seconds * 2.0));
         }
         let text = table.render("linux/amd64");
-        assert!(text.contains("| floor, cold | 3 | 3.0 (2.0–4.0) | 1.00 | 1 | 3 | 2.0 | 0.0 | 0.00 |"), "{text}");
-        assert!(text.contains("| reseal, cold | 3 | 6.0 (4.0–8.0) | 2.00 |"), "{text}");
+        assert!(
+            text.contains("| floor, cold | 3 | 3.0 (2.0–4.0) | 1.00 | 1 | 3 | 2.0 | 0.0 | 0.00 |"),
+            "{text}"
+        );
+        assert!(
+            text.contains("| reseal, cold | 3 | 6.0 (4.0–8.0) | 2.00 |"),
+            "{text}"
+        );
     }
 }
