@@ -44,7 +44,7 @@ impl Clients {
         };
         let scheme = if self.is_plain(host) { "http" } else { "https" };
         Url::parse(&format!("{scheme}://{host}/")).map_err(|error| StoreError::Settings {
-            why: format!("`{registry}` is no host name: {error}"),
+            why: format!("`{registry}` is no host: {error}"),
         })
     }
 

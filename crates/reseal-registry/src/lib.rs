@@ -7,6 +7,23 @@
 //! no secret is ever shown, and no request asks for more rights than it needs.
 //!
 //! Why registries are spoken to directly and not through a ready-made client: `docs/decisions.md`, "D4".
+//!
+//! ```
+//! use reseal_oci::RawManifest;
+//! use reseal_registry::{Layout, Store, Target};
+//!
+//! # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+//! # runtime.block_on(async {
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("out");
+//! let layout = Layout::create(path)?;
+//! let raw = RawManifest::new("application/vnd.oci.image.index.v1+json", br#"{"schemaVersion":2,"manifests":[]}"#.to_vec());
+//! layout.put_manifest(&raw, &Target::Tag("1.4".parse()?)).await?;
+//! assert_eq!(layout.manifest(&Target::Digest(raw.digest.clone())).await?, raw);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod auth;
 mod client;

@@ -105,6 +105,5 @@ impl Registries {
 
     fn remote(&self, repository: Repository) -> Remote {
         Remote::new(self.client(repository.registry()), repository)
-            .expect("a repository's registry is a host with an optional port, and so a web address")
     }
 }

@@ -22,7 +22,8 @@ use crate::store::{BlobReader, BlobSource, Counts, Store, Target};
 pub(crate) struct Remote {
     client: Client,
     repository: Repository,
-    base: Url,
+    /// Or why the registry's name makes no address: `999.1.1.1` looks like a host, and is a wrong IP address.
+    base: Result<Url, StoreError>,
     pull: Scopes,
     push: Scopes,
     /// Upload sessions that declined mounts have opened.
@@ -30,29 +31,29 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
-    pub(crate) fn new(client: Client, repository: Repository) -> Result<Self, StoreError> {
-        Ok(Self {
-            base: client.shared.clients.base(repository.registry())?,
+    pub(crate) fn new(client: Client, repository: Repository) -> Self {
+        Self {
+            base: client.shared.clients.base(repository.registry()),
             pull: Scopes::pull(repository.path()),
             push: Scopes::push(repository.path()),
             sessions: Mutex::default(),
             client,
             repository,
-        })
+        }
     }
 
     /// Returns the address of something in this repository. Path and rest are of valid references, so they need no escapes.
-    fn url(&self, rest: &str) -> Url {
-        let mut url = self.base.clone();
+    fn url(&self, rest: &str) -> Result<Url, StoreError> {
+        let mut url = self.base.clone()?;
         url.set_path(&format!("/v2/{}/{rest}", self.repository.path()));
-        url
+        Ok(url)
     }
 
-    fn manifest_url(&self, target: &Target) -> Url {
+    fn manifest_url(&self, target: &Target) -> Result<Url, StoreError> {
         self.url(&format!("manifests/{target}"))
     }
 
-    fn blob_url(&self, digest: &Digest) -> Url {
+    fn blob_url(&self, digest: &Digest) -> Result<Url, StoreError> {
         self.url(&format!("blobs/{digest}"))
     }
 

@@ -33,15 +33,16 @@ pub(super) fn content_digest(headers: &HeaderMap) -> Option<Digest> {
 }
 
 impl Remote {
-    fn manifest_call(&self, method: Method, target: &Target) -> Call<'_> {
-        Call::new(method, self.manifest_url(target), &self.pull).header(ACCEPT, ACCEPTED)
+    fn manifest_call(&self, method: Method, target: &Target) -> Result<Call<'_>, StoreError> {
+        let call = Call::new(method, self.manifest_url(target)?, &self.pull);
+        Ok(call.header(ACCEPT, ACCEPTED))
     }
 
     pub(super) async fn head_manifest(
         &self,
         target: &Target,
     ) -> Result<Option<Descriptor>, StoreError> {
-        let call = self.manifest_call(Method::HEAD, target);
+        let call = self.manifest_call(Method::HEAD, target)?;
         let response = self.client.send(&call).await?;
         match response.status().as_u16() {
             200 => {}
@@ -85,7 +86,7 @@ impl Remote {
         &self,
         target: &Target,
     ) -> Result<Option<RawManifest>, StoreError> {
-        let call = self.manifest_call(Method::GET, target);
+        let call = self.manifest_call(Method::GET, target)?;
         let what = self.named(target);
         let found = self
             .client
@@ -144,7 +145,7 @@ impl Remote {
         digest: &Digest,
         limit: u64,
     ) -> Result<Vec<u8>, StoreError> {
-        let call = Call::new(Method::GET, self.blob_url(digest), &self.pull);
+        let call = Call::new(Method::GET, self.blob_url(digest)?, &self.pull);
         let what = self.named_blob(digest);
         let found = self
             .client
@@ -162,7 +163,7 @@ impl Remote {
         let what = self.named_blob(&descriptor.digest);
         super::download::open(
             &self.client,
-            self.blob_url(&descriptor.digest),
+            self.blob_url(&descriptor.digest)?,
             &self.pull,
             descriptor,
             what,
@@ -171,7 +172,7 @@ impl Remote {
     }
 
     pub(super) async fn head_blob(&self, digest: &Digest) -> Result<bool, StoreError> {
-        let mut call = Call::new(Method::HEAD, self.blob_url(digest), &self.pull);
+        let mut call = Call::new(Method::HEAD, self.blob_url(digest)?, &self.pull);
         // A redirect is answer enough, and its address is often signed for GET only.
         call.follow = false;
         let response = self.client.send(&call).await?;
@@ -188,7 +189,7 @@ impl Remote {
         digest: &Digest,
     ) -> Result<Option<Vec<Descriptor>>, StoreError> {
         let what = format!("list of referrers of {digest} in {}", self.repository);
-        let mut url = self.url(&format!("referrers/{digest}"));
+        let mut url = self.url(&format!("referrers/{digest}"))?;
         let mut all = Vec::new();
         for page in 0..MOST_PAGES {
             let call = Call::new(Method::GET, url.clone(), &self.pull).header(ACCEPT, ACCEPTED);

@@ -57,7 +57,7 @@ impl Remote {
                 what: what.clone(),
                 why: "its media type has characters that no header can have".to_owned(),
             })?;
-        let call = Call::new(Method::PUT, self.manifest_url(target), &self.push)
+        let call = Call::new(Method::PUT, self.manifest_url(target)?, &self.push)
             .header(CONTENT_TYPE, media_type)
             .body(Payload::Bytes(Bytes::copy_from_slice(&raw.bytes)));
         let response = self.client.send(&call).await?;
@@ -75,7 +75,7 @@ impl Remote {
         if from.registry() != self.repository.registry() {
             return Ok(false);
         }
-        let mut url = self.url("blobs/uploads/");
+        let mut url = self.url("blobs/uploads/")?;
         url.query_pairs_mut()
             .append_pair("mount", digest.as_str())
             .append_pair("from", from.path());
@@ -183,7 +183,7 @@ impl Remote {
 
     /// Opens a session.
     async fn begin(&self) -> Result<Url, StoreError> {
-        let call = Call::new(Method::POST, self.url("blobs/uploads/"), &self.push);
+        let call = Call::new(Method::POST, self.url("blobs/uploads/")?, &self.push);
         let response = self.client.attempt(&call).await?;
         match response.status().as_u16() {
             202 => self.location(&call.url, &response),

@@ -8,6 +8,7 @@
 mod auth;
 mod common;
 mod copy;
+mod proxy;
 mod pull;
 mod push;
 mod tls;

@@ -492,6 +492,19 @@ async fn a_registry_that_is_not_there_is_named() {
 }
 
 #[tokio::test]
+async fn a_host_that_is_no_address_is_an_error_and_no_panic() {
+    let store = Setup::new(None)
+        .registries
+        .open(&"999.1.1.1/shop/cart".parse().unwrap());
+    let error = store.manifest(&tag("x")).await.unwrap_err();
+    assert!(
+        error.to_string().contains("`999.1.1.1` is no host"),
+        "{error}"
+    );
+    assert_eq!(store.counts().requests, 0);
+}
+
+#[tokio::test]
 async fn tls_to_a_server_without_it_gives_advice() {
     let fake = FakeRegistry::start().await;
     // A folder of certificates is what makes a loopback registry one with TLS.
