@@ -252,7 +252,7 @@ struct Build {
 #[derive(Clone, Default)]
 struct Content {
     layer: Option<Vec<u8>>,
-    files: BTreeMap<String, Vec<u8>>,
+    files: Arc<BTreeMap<String, Vec<u8>>>,
 }
 
 struct Daemon {

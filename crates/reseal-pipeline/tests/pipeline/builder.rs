@@ -5,6 +5,7 @@ use reseal_testkit::buildkitd::{Answer, Script, exec_failure, failed_vertex};
 
 use crate::image::{Image, raw_layer, tar};
 use crate::index::{Indexed, PLATFORMS};
+use crate::layouts::Offline;
 use crate::world::{Fakes, REPOSITORY, Single, failed, good_patch};
 
 const VERTEX: &str = "sha256:5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
@@ -16,7 +17,7 @@ fn fails(exit_code: u32, output: &str) -> Answer {
     )
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn each_failure_of_the_package_manager_has_its_words_and_its_hint() {
     for (exit_code, output, message, hint) in [
         (91, "", "no apt-get", "has a package manager"),
@@ -78,16 +79,16 @@ async fn each_failure_of_the_package_manager_has_its_words_and_its_hint() {
         (127, "/bin/sh: not found", "no /bin/sh", "shell"),
         (1, "exec /bin/sh: exec format error", "failed", "emulator"),
     ] {
-        let single = Single::new().await;
-        let builder = single.builder(fails(exit_code, output)).await;
-        let result = single.world.patch(&single.settings(), &builder).await;
+        let offline = Offline::new().await;
+        let builder = offline.builder(fails(exit_code, output)).await;
+        let result = offline.world.patch(&offline.settings(), &builder).await;
         let (error, text) = failed(result, Class::Install);
         assert!(text.contains(message), "{exit_code} {output}: {text}");
         assert!(text.contains("linux/amd64"), "{text}");
         let found = error.hint().unwrap();
         assert!(found.contains(hint), "{exit_code} {output}: {found}");
         assert!(matches!(&error, PipelineError::Install { log, .. } if log.contains(output)));
-        single.world.check_nothing_promoted();
+        offline.check_nothing_promoted();
         assert_eq!(builder.daemons[0].returns().len(), 1);
     }
 }
@@ -108,14 +109,14 @@ async fn a_daemon_that_dies_in_mid_solve_is_a_failed_solve() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_session_that_ends_is_a_failed_solve() {
-    let single = Single::new().await;
-    let builder = single.builder(Answer::EndsSession).await;
-    let result = single.world.patch(&single.settings(), &builder).await;
+    let offline = Offline::new().await;
+    let builder = offline.builder(Answer::EndsSession).await;
+    let result = offline.world.patch(&offline.settings(), &builder).await;
     let (_, text) = failed(result, Class::Solve);
     assert!(text.contains("session"), "{text}");
-    single.world.check_nothing_promoted();
+    offline.check_nothing_promoted();
 }
 
 #[tokio::test]

@@ -8,34 +8,64 @@ use reseal_registry::{BlobSource, Layout, Store as _, Target};
 use reseal_testkit::buildkitd::Answer;
 use reseal_testkit::registry::{FakeRegistry, Options};
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::image::{Image, MANIFEST, NEW, Pushed, fixable, raw_layer, report};
 use crate::index::Indexed;
 use crate::world::{Fakes, REPOSITORY, Single, World, failed, good_patch};
 
-async fn fill(folder: &Path) -> Pushed {
-    let image = Image::new("linux/amd64").build();
-    let layout = Layout::create(folder).unwrap();
-    for (digest, bytes) in &image.blobs {
-        let descriptor = Descriptor::new(
-            "application/octet-stream",
-            digest.parse().unwrap(),
-            bytes.len() as u64,
-        );
-        let source = BlobSource::Bytes(bytes.clone().into());
-        layout.put_blob(&descriptor, &source).await.unwrap();
-    }
-    let raw = RawManifest::new(MANIFEST, image.manifest.clone());
-    layout
-        .put_manifest(&raw, &Target::Tag("1".parse().unwrap()))
-        .await
-        .unwrap();
-    image
+/// A layout with one image, its report with one finding, and no socket anywhere: time can stand still.
+pub(crate) struct Offline {
+    pub(crate) world: World,
+    pub(crate) image: Pushed,
+    pub(crate) folder: TempDir,
 }
 
-fn layout_settings(world: &World, source: &Path, image: &Pushed) -> PatchSettings {
-    let report = report("linux/amd64", image, &[fixable()]);
-    world.settings_of(&format!("oci:{}:1", source.display()), vec![report])
+impl Offline {
+    pub(crate) async fn new() -> Self {
+        let world = World::new().await;
+        let folder = tempfile::tempdir().unwrap();
+        let image = Image::new("linux/amd64").build();
+        let layout = Layout::create(folder.path()).unwrap();
+        for (digest, bytes) in &image.blobs {
+            let descriptor = Descriptor::new(
+                "application/octet-stream",
+                digest.parse().unwrap(),
+                bytes.len() as u64,
+            );
+            let source = BlobSource::Bytes(bytes.clone().into());
+            layout.put_blob(&descriptor, &source).await.unwrap();
+        }
+        let raw = RawManifest::new(MANIFEST, image.manifest.clone());
+        layout
+            .put_manifest(&raw, &Target::Tag("1".parse().unwrap()))
+            .await
+            .unwrap();
+        Self {
+            world,
+            image,
+            folder,
+        }
+    }
+
+    pub(crate) fn settings(&self) -> PatchSettings {
+        self.settings_of(&format!("oci:{}:1", self.folder.path().display()))
+    }
+
+    fn settings_of(&self, source: &str) -> PatchSettings {
+        let report = report("linux/amd64", &self.image, &[fixable()]);
+        self.world.settings_of(source, vec![report])
+    }
+
+    pub(crate) async fn builder(&self, patch: Answer) -> Fakes {
+        Fakes::new(self.image.answers(patch)).await
+    }
+
+    pub(crate) fn check_nothing_promoted(&self) {
+        let only = [("1".to_owned(), self.image.digest.clone())];
+        assert_eq!(names(self.folder.path()), only);
+        self.world.check_nothing_promoted();
+    }
 }
 
 fn names(folder: &Path) -> Vec<(String, String)> {
@@ -48,32 +78,27 @@ fn names(folder: &Path) -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn a_layout_is_patched_into_another_without_any_registry() {
-    let world = World::new().await;
-    let folders = tempfile::tempdir().unwrap();
-    let (from, to) = (folders.path().join("from"), folders.path().join("to"));
-    let image = fill(&from).await;
-    let before = names(&from);
-    let mut settings = layout_settings(&world, &from, &image);
-    settings.to = Some(format!("oci:{}", to.display()).parse().unwrap());
-    let builder = Fakes::new(image.answers(good_patch())).await;
-    let result = world.patch(&settings, &builder).await.unwrap();
+    let offline = Offline::new().await;
+    let target = tempfile::tempdir().unwrap();
+    let mut settings = offline.settings();
+    settings.to = Some(format!("oci:{}", target.path().display()).parse().unwrap());
+    let builder = offline.builder(good_patch()).await;
+    let result = offline.world.patch(&settings, &builder).await.unwrap();
     assert_eq!(result.outcome, Outcome::Patched);
     assert_eq!(
-        names(&to),
+        names(target.path()),
         [("1-patched".to_owned(), result.patched.digest.to_string())]
     );
-    assert_eq!(names(&from), before);
-    assert!(world.registry.requests().is_empty());
-    let layout = Layout::open(&to).unwrap();
-    let target = Target::Digest(result.patched.digest.clone());
-    let manifest = layout.manifest(&target).await.unwrap();
+    offline.check_nothing_promoted();
+    assert!(offline.world.registry.requests().is_empty());
+    let layout = Layout::open(target.path()).unwrap();
+    let manifest = layout
+        .manifest(&Target::Digest(result.patched.digest.clone()))
+        .await
+        .unwrap();
     let manifest: Value = serde_json::from_slice(&manifest.bytes).unwrap();
-    for blob in manifest["layers"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .chain([&manifest["config"]])
-    {
+    let layers = manifest["layers"].as_array().unwrap();
+    for blob in layers.iter().chain([&manifest["config"]]) {
         let digest = blob["digest"].as_str().unwrap().parse().unwrap();
         assert!(layout.has_blob(&digest).await.unwrap(), "{digest}");
     }
@@ -81,17 +106,15 @@ async fn a_layout_is_patched_into_another_without_any_registry() {
 
 #[tokio::test]
 async fn a_layout_is_patched_in_place_under_a_name_of_its_own() {
-    let world = World::new().await;
-    let folders = tempfile::tempdir().unwrap();
-    let image = fill(folders.path()).await;
-    let mut settings = layout_settings(&world, folders.path(), &image);
+    let offline = Offline::new().await;
+    let mut settings = offline.settings();
     settings.tag = None;
-    let builder = Fakes::new(image.answers(good_patch())).await;
-    let result = world.patch(&settings, &builder).await.unwrap();
+    let builder = offline.builder(good_patch()).await;
+    let result = offline.world.patch(&settings, &builder).await.unwrap();
     assert_eq!(
-        names(folders.path()),
+        names(offline.folder.path()),
         [
-            ("1".to_owned(), image.digest.clone()),
+            ("1".to_owned(), offline.image.digest.clone()),
             ("patched".to_owned(), result.patched.digest.to_string())
         ]
     );
@@ -99,41 +122,35 @@ async fn a_layout_is_patched_in_place_under_a_name_of_its_own() {
 
 #[tokio::test]
 async fn a_layout_that_was_patched_is_patched_from_its_base_elsewhere_too() {
-    let world = World::new().await;
-    let folders = tempfile::tempdir().unwrap();
-    let (from, to) = (folders.path().join("from"), folders.path().join("to"));
-    let image = fill(&from).await;
-    let mut settings = layout_settings(&world, &from, &image);
-    settings.to = Some(format!("oci:{}", to.display()).parse().unwrap());
-    let builder = Fakes::new(image.answers(good_patch())).await;
-    let first = world.patch(&settings, &builder).await.unwrap();
-    let mut settings = layout_settings(&world, &to, &image);
-    settings.input.source = format!("oci:{}:1-patched", to.display()).parse().unwrap();
+    let offline = Offline::new().await;
+    let target = tempfile::tempdir().unwrap();
+    let place = format!("oci:{}", target.path().display());
+    let mut settings = offline.settings();
+    settings.to = Some(place.parse().unwrap());
+    let builder = offline.builder(good_patch()).await;
+    let first = offline.world.patch(&settings, &builder).await.unwrap();
+    let mut settings = offline.settings_of(&format!("{place}:1-patched"));
     settings.tag = Some("again".parse().unwrap());
-    let builder = Fakes::new(image.answers(good_patch())).await;
-    let second = world.patch(&settings, &builder).await.unwrap();
-    assert_eq!(second.platforms[0].source_digest.to_string(), image.digest);
+    let builder = offline.builder(good_patch()).await;
+    let second = offline.world.patch(&settings, &builder).await.unwrap();
+    let base = second.platforms[0].source_digest.to_string();
+    assert_eq!(base, offline.image.digest);
     assert_eq!(first.patched.digest, second.patched.digest);
 }
 
 #[tokio::test]
 async fn a_layout_goes_to_a_registry() {
-    let world = World::new().await;
-    let folders = tempfile::tempdir().unwrap();
-    let image = fill(folders.path()).await;
-    let mut settings = layout_settings(&world, folders.path(), &image);
-    settings.to = Some(
-        format!("{}/{REPOSITORY}", world.registry.host())
-            .parse()
-            .unwrap(),
-    );
-    let builder = Fakes::new(image.answers(good_patch())).await;
-    let result = world.patch(&settings, &builder).await.unwrap();
+    let offline = Offline::new().await;
+    let registry = &offline.world.registry;
+    let mut settings = offline.settings();
+    settings.to = Some(format!("{}/{REPOSITORY}", registry.host()).parse().unwrap());
+    let builder = offline.builder(good_patch()).await;
+    let result = offline.world.patch(&settings, &builder).await.unwrap();
     assert_eq!(
-        world.tag("1-patched"),
-        Some(result.patched.digest.to_string())
+        registry.tags(REPOSITORY),
+        [("1-patched".to_owned(), result.patched.digest.to_string())]
     );
-    assert!(world.registry.blob(REPOSITORY, &image.layer).is_some());
+    assert!(registry.blob(REPOSITORY, &offline.image.layer).is_some());
 }
 
 #[tokio::test]

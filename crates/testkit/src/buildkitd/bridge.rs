@@ -125,7 +125,7 @@ impl LlbBridge for BridgeService {
         let content = match answer.map(Answer::plain) {
             Some(Answer::Layer { layer, files }) => Content {
                 layer: Some(layer),
-                files,
+                files: Arc::new(files),
             },
             Some(Answer::Empty) => Content::default(),
             Some(Answer::Fails(status, progress)) => {
