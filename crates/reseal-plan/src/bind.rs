@@ -50,7 +50,8 @@ pub enum BindError {
 }
 
 /// Binds each report to a platform: by its diff IDs or image ID, which prove it. A report that carries neither (a
-/// legacy one) is bound by its platform, or to the only candidate, and a warning says so. With `allow_mismatch` a
+/// legacy one) is bound by its platform, or to the only candidate, and a warning says so; one that also lists nothing is
+/// refused, because it would make any image look clean. With `allow_mismatch` a
 /// report whose proof fails is bound in that way too.
 ///
 /// # Errors
@@ -71,7 +72,9 @@ pub fn bind(
             place
         } else {
             let proof = !report.diff_ids.is_empty();
-            if proof && !allow_mismatch {
+            // A report without layers, packages and findings would make any image look clean.
+            let empty = report.findings.is_empty() && report.packages.is_empty();
+            if (proof || empty) && !allow_mismatch {
                 return Err(BindError::OtherImage {
                     report: name.clone(),
                     why: difference(report, candidates),

@@ -91,13 +91,30 @@ fn two_reports_for_one_platform_are_refused() {
     ));
 }
 
+fn legacy(findings: &str) -> [(String, Report); 1] {
+    let json =
+        format!(r#"[{{"Target":"x (debian 12)","Type":"debian","Vulnerabilities":[{findings}]}}]"#);
+    [(
+        "legacy".to_owned(),
+        reseal_report::parse(json.as_bytes()).expect("a report"),
+    )]
+}
+
 #[test]
 fn a_legacy_report_without_layers_is_bound_to_the_only_platform_and_to_none_of_several() {
-    let legacy = [report("legacy", "", &[])];
+    let legacy = legacy(
+        r#"{"VulnerabilityID":"CVE-1","PkgName":"curl","InstalledVersion":"1","Severity":"HIGH"}"#,
+    );
     let bound = bind(&legacy, &two()[..1], false).expect("bound");
     assert_eq!(bound.reports, [Some(0)]);
     assert_eq!(bound.warnings.len(), 1, "and says so");
     assert!(bind(&legacy, &two(), false).is_err());
+}
+
+#[test]
+fn a_report_that_names_no_layers_and_lists_nothing_proves_nothing() {
+    assert!(bind(&legacy(""), &two()[..1], false).is_err());
+    assert!(bind(&legacy(""), &two()[..1], true).is_ok());
 }
 
 #[test]
