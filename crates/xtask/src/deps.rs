@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::shell::{cargo, output, root};
 
 /// Each crate of the workspace with the crates of the workspace that it may use outside its tests.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("reseal-proto", &[]),
     ("reseal-oci", &[]),
     ("reseal-report", &[]),
@@ -19,11 +19,24 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ),
     ("reseal-buildkit", &["reseal-llb", "reseal-proto"]),
     ("reseal-registry", &["reseal-oci"]),
+    ("reseal-rootfs", &["reseal-oci"]),
+    (
+        "reseal-native",
+        &["reseal-oci", "reseal-pkg", "reseal-rootfs"],
+    ),
+    ("reseal-resolve", &["reseal-pkg"]),
+    ("reseal-repo", &["reseal-pkg"]),
+    ("reseal-sign", &["reseal-oci", "reseal-registry"]),
     (
         "reseal-pipeline",
         &[
             "reseal-buildkit",
             "reseal-registry",
+            "reseal-repo",
+            "reseal-native",
+            "reseal-resolve",
+            "reseal-rootfs",
+            "reseal-sign",
             "reseal-plan",
             "reseal-report",
             "reseal-pkg",
@@ -37,6 +50,8 @@ const ARROWS: [(&str, &[&str]); 12] = [
             "reseal-pipeline",
             "reseal-buildkit",
             "reseal-registry",
+            "reseal-repo",
+            "reseal-sign",
             "reseal-plan",
             "reseal-report",
             "reseal-oci",
@@ -47,7 +62,10 @@ const ARROWS: [(&str, &[&str]); 12] = [
 ];
 
 /// Crates that turn values into values: no network, no clock, no environment, no files.
-const PURE: [&str; 5] = [
+const PURE: [&str; 8] = [
+    "reseal-rootfs",
+    "reseal-native",
+    "reseal-resolve",
     "reseal-oci",
     "reseal-report",
     "reseal-pkg",

@@ -1,0 +1,2 @@
+//! Lays newer packages down on an image without running anything of them.
+

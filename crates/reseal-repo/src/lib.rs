@@ -1,0 +1,2 @@
+//! Package repositories: signed indexes, candidates, downloads and their cache.
+

@@ -1,0 +1,2 @@
+//! Which packages an upgrade needs, by apt's rules.
+

@@ -1,0 +1,2 @@
+//! Signatures and attestations: statements, signers, verifiers, and where cosign keeps them.
+
