@@ -1,5 +1,6 @@
 //! Bad input: exit codes, messages and error objects.
 
+use reseal_testkit::registry::{FakeRegistry, Fault};
 use serde_json::Value;
 
 use super::{finish, reseal, run, testdata};
@@ -207,4 +208,28 @@ fn a_daemon_that_does_not_answer_is_named_with_20_in_time() {
     assert_eq!(run.code, 20, "{}{}", run.stdout, run.stderr);
     assert!(run.stdout.contains(NOBODY), "{}", run.stdout);
     assert!(run.time.as_secs() < 6, "{:?}", run.time);
+}
+
+#[test]
+fn a_registry_that_asks_to_come_back_later_ends_with_32() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let registry = runtime.block_on(FakeRegistry::start());
+    registry.fault(
+        Fault::respond(
+            "GET",
+            "/v2/shop/cart/manifests/*",
+            429,
+            &[("retry-after", "3600")],
+            "",
+        )
+        .times(100),
+    );
+    let image = format!("{}/shop/cart:1.4", registry.host());
+    let run = run(&["plan", &image]);
+    assert_eq!(run.code, 32, "{}", run.stderr);
+    assert!(
+        run.stderr.contains("hint") || run.stderr.contains("wait"),
+        "{}",
+        run.stderr
+    );
 }

@@ -1,6 +1,8 @@
 //! Tests against real servers; `integration/up.sh` starts them and tells the environment where they are.
 
 mod connect;
+mod faults;
 mod patch;
 mod registry;
+mod site;
 mod solve;

@@ -1,94 +1,10 @@
 //! The main job, by the built binary on real servers, with other people's tools as judges.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use serde_json::Value;
 
-/// What `integration/up.sh` started.
-struct Site(BTreeMap<String, String>);
-
-impl Site {
-    /// Tells when a test is skipped for want of it.
-    #[expect(clippy::print_stderr, reason = "a skipped test says why")]
-    fn open() -> Option<Self> {
-        let vars: BTreeMap<String, String> = std::env::vars()
-            .filter_map(|(name, value)| Some((name.strip_prefix("RESEAL_IT_")?.to_owned(), value)))
-            .collect();
-        if vars.contains_key("REGISTRY") {
-            return Some(Self(vars));
-        }
-        eprintln!("skipped: RESEAL_IT_REGISTRY is not set");
-        None
-    }
-
-    fn get(&self, name: &str) -> &str {
-        self.0
-            .get(name)
-            .unwrap_or_else(|| panic!("RESEAL_IT_{name} is not set"))
-    }
-
-    /// Runs reseal against the newest daemon.
-    fn reseal(&self, args: &[&str]) -> Output {
-        Self::run(args, &[("BUILDKIT_HOST", self.get("BUILDKIT_NEW"))])
-    }
-
-    fn run(args: &[&str], vars: &[(&str, &str)]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_reseal"))
-            .args(args)
-            .env_remove("DOCKER_CONFIG")
-            .env("RESEAL_PROGRESS", "plain")
-            .envs(vars.iter().copied())
-            .output()
-            .expect("reseal starts")
-    }
-
-    /// Runs a patch that must go well and returns its result.
-    fn patched(args: &[&str], vars: &[(&str, &str)]) -> Value {
-        let mut all = vec!["patch", "--format", "json"];
-        all.extend(args);
-        let output = Self::run(&all, vars);
-        assert_eq!(
-            output.status.code(),
-            Some(0),
-            "{args:?}: {}",
-            text(&output.stderr)
-        );
-        serde_json::from_slice(&output.stdout).expect("a result on standard output")
-    }
-
-    fn new_daemon(&self) -> [(&'static str, &str); 1] {
-        [("BUILDKIT_HOST", self.get("BUILDKIT_NEW"))]
-    }
-
-    /// Asks crane, an independent client.
-    fn crane(&self, args: &[&str]) -> Vec<u8> {
-        let crane = Path::new(self.get("TOOLS")).join("crane");
-        let output = Command::new(crane)
-            .args(args)
-            .output()
-            .expect("crane starts");
-        assert!(
-            output.status.success(),
-            "crane {args:?}: {}",
-            text(&output.stderr)
-        );
-        output.stdout
-    }
-
-    fn json(&self, args: &[&str]) -> Value {
-        serde_json::from_slice(&self.crane(args)).expect("crane writes JSON")
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn digest(result: &Value) -> &str {
-    result["patched"]["digest"].as_str().expect("a digest")
-}
+use super::site::{Site, digest, text};
 
 /// The paths in a layer, as GNU tar lists them.
 fn listing(site: &Site, repository: &str, layer: &str) -> Vec<String> {

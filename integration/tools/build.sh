@@ -37,8 +37,12 @@ build_one() {
 }
 
 compile() {
-  local tool=$1 source=$2 out=$3
+  local tool=$1 source=$2 out=$3 toolchain
   local -a environment=(CGO_ENABLED=0 GOBIN="$out" GOFLAGS="-buildvcs=false -trimpath")
+  # A module that needs a newer Go than the machine has names it; Go fetches it as a module, also where it is told not
+  # to by default.
+  toolchain=$(sed -n 's/^toolchain //p' "$source/go.mod")
+  [[ -z $toolchain ]] || environment+=(GOTOOLCHAIN="$toolchain")
   # Trivy uses encoding/json/v2, which Go 1.26 still hides behind an experiment.
   [[ $tool != trivy ]] || environment+=(GOEXPERIMENT=jsonv2)
   (
