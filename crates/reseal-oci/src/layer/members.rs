@@ -218,6 +218,14 @@ impl<S: Source> Members<S> {
         Ok(out)
     }
 
+    /// Reads a part of the contents of the entry that was read last, which the caller knows to be there.
+    pub(super) fn read_contents(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let done = self.source.read(buffer)?;
+        self.at += done as u64;
+        self.pending -= done as u64;
+        Ok(done)
+    }
+
     /// Reads what follows the archive, so that a source which checks itself at its end does so.
     pub(super) fn drain(mut self) -> Result<(), LayerError> {
         io::copy(&mut self.source, &mut io::sink())

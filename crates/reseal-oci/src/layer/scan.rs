@@ -114,7 +114,7 @@ pub fn scan<T: Read + Seek>(tar: &mut T) -> Result<Scan, LayerError> {
     Ok(scan)
 }
 
-fn kind(kind: Type) -> EntryKind {
+pub(super) fn kind(kind: Type) -> EntryKind {
     match kind {
         Type::File => EntryKind::File,
         Type::Dir => EntryKind::Dir,
