@@ -28,6 +28,22 @@ pub enum PkgError {
         /// The rule that it breaks.
         why: &'static str,
     },
+    /// A text that is no relation to a package by Debian Policy 7.1.
+    #[error("`{}` is not a relation to a package: {why}", shown(relation))]
+    InvalidRelation {
+        /// The text.
+        relation: String,
+        /// The rule that it breaks.
+        why: &'static str,
+    },
+    /// A stanza of an index that lacks what is needed to install the package.
+    #[error("the index's stanza of `{}` is malformed: {why}", shown(package))]
+    InvalidStanza {
+        /// `Package` of the stanza; empty if it has none.
+        package: String,
+        /// The rule that it breaks.
+        why: &'static str,
+    },
     /// A package database without one package.
     #[error("the package database is empty")]
     EmptyDatabase,
@@ -53,7 +69,11 @@ impl PkgError {
             Self::EmptyDatabase => Some(
                 "The image's dpkg database was emptied or removed; without it neither a scanner nor a patch can tell what is installed",
             ),
-            Self::Malformed { .. } | Self::InvalidName { .. } | Self::InvalidVersion { .. } => None,
+            Self::Malformed { .. }
+            | Self::InvalidName { .. }
+            | Self::InvalidVersion { .. }
+            | Self::InvalidRelation { .. }
+            | Self::InvalidStanza { .. } => None,
         }
     }
 }

@@ -2,6 +2,9 @@
 
 use serde::Serialize;
 
+use super::{MultiArch, Relations, stanza_field};
+use crate::PkgError;
+
 /// What the administrator wants of a package: the first word of `Status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -102,5 +105,16 @@ impl Package {
         } else {
             self.name.clone()
         }
+    }
+
+    /// Returns what a field of the stanza says of other packages; nothing if it is not there.
+    pub fn relations(&self, field: &str) -> Result<Relations, PkgError> {
+        let value = stanza_field(&self.stanza, field).unwrap_or_default();
+        Relations::parse(&value, &self.architecture)
+    }
+
+    /// Returns how it lives with others of its name.
+    pub fn multi_arch(&self) -> MultiArch {
+        MultiArch::parse(stanza_field(&self.stanza, "Multi-Arch").as_deref())
     }
 }

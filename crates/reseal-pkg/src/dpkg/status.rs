@@ -107,7 +107,7 @@ fn package(paragraph: &Paragraph<'_>) -> Result<Package, PkgError> {
 }
 
 /// Reads `Source: name` or `Source: name (version)`; what it leaves out is the binary's.
-fn source(field: Option<String>, name: &str, version: &str) -> (String, String) {
+pub(super) fn source(field: Option<String>, name: &str, version: &str) -> (String, String) {
     let field = field.unwrap_or_default();
     let (source, rest) = field.split_once('(').unwrap_or((&field, ""));
     let own = rest.trim_end().trim_end_matches(')').trim();
