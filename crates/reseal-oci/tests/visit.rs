@@ -9,11 +9,10 @@ use std::io::{self, Read};
 use common::{Entry, archive, dir, file, hardlink, symlink};
 use reseal_oci::layer::{EntryKind, LayerError, Meaning, try_visit, visit};
 
-/// Path, type, link and contents of every member.
-fn members(
-    tar: &[u8],
-    names: Meaning,
-) -> Result<Vec<(String, EntryKind, String, Vec<u8>)>, LayerError> {
+/// Path, type, link and contents.
+type Member = (String, EntryKind, String, Vec<u8>);
+
+fn members(tar: &[u8], names: Meaning) -> Result<Vec<Member>, LayerError> {
     let mut out = Vec::new();
     visit(tar, names, &mut |member, contents| {
         let mut bytes = Vec::new();
