@@ -23,7 +23,7 @@ stop() {
 }
 
 # Daemons before the registries that they may still talk to.
-for name in dockerd buildkit-new buildkit-old registry-auth registry-plain registry; do
+for name in dockerd buildkit-bench buildkit-new buildkit-old registry-auth registry-plain registry; do
   [[ ! -s $RUN/pid/$name ]] || stop "$RUN/pid/$name"
 done
 

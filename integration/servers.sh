@@ -112,7 +112,21 @@ start_auth_registry() {
   put_env REGISTRY_AUTH_PASSWORD "$PASSWORD"
 }
 
-# start_buildkitd WHICH FOLDER: WHICH is new or old.
+# start_counting_buildkitd: a daemon of its own for benchmarks, which starts containers through a script that counts them.
+start_counting_buildkitd() {
+  mkdir -p "$RUN/counting"
+  cat >"$RUN/counting/buildkit-runc" <<SCRIPT
+#!/bin/sh
+case " \$* " in *" run "*) echo >>"$RUN/containers" ;; esac
+exec runc "\$@"
+SCRIPT
+  chmod +x "$RUN/counting/buildkit-runc"
+  touch "$RUN/containers"
+  put_env CONTAINERS "$RUN/containers"
+  PATH=$RUN/counting:$PATH start_buildkitd bench "$RUN/bin"
+}
+
+# start_buildkitd WHICH FOLDER: WHICH is new, old or bench.
 start_buildkitd() {
   local which=$1 folder=$2 port
   mkdir -p "$RUN/buildkit-$which"

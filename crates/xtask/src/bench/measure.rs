@@ -30,6 +30,9 @@ pub(crate) struct Sample {
     pub(crate) received: u64,
     /// Size in bytes of the layers that were added to the image, as they lie in the registry.
     pub(crate) layer: u64,
+    /// Builds on the daemon, and containers that it started.
+    pub(crate) solves: u64,
+    pub(crate) containers: u64,
 }
 
 /// Runs a command; `log` is the request log of the registry.
@@ -87,6 +90,8 @@ pub(crate) fn measure(command: &mut Command, log: &Path) -> Result<Sample, Strin
         sent,
         received,
         layer: 0,
+        solves: 0,
+        containers: 0,
     })
 }
 

@@ -9,6 +9,7 @@ mod measure;
 mod table;
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -23,10 +24,11 @@ use self::{
 use crate::shell::{Servers, TakeDown, cargo, command, output, run, say};
 
 const USAGE: &str =
-    "usage: cargo xtask bench [--runs N] [--both] [--without-copa] [--out FILE] [--keep]
+    "usage: cargo xtask bench [--runs N] [--both] [--all] [--without-copa] [--out FILE] [--keep]
 
   --runs N        runs of each contestant, cold and warm; 5 when not given
   --both          patch linux/amd64 and linux/arm64 (emulated) instead of linux/amd64 alone
+  --all           upgrade everything instead of the packages of a report
   --without-copa  leave the peer out
   --out FILE      write the table there as well
   --keep          leave the servers up";
@@ -46,8 +48,12 @@ USER root
 ARG TOKEN
 RUN --mount=type=tmpfs,target=/var/lib/apt/lists --mount=type=tmpfs,target=/var/cache/apt \\
     --mount=type=tmpfs,target=/var/log --mount=type=tmpfs,target=/tmp \\
-    apt-get update && apt-get install -y --only-upgrade --no-install-recommends @PACKAGES@
+    apt-get update && apt-get @UPGRADE@
 ";
+
+/// What the floor asks of apt, with a report and without.
+const INSTALL: &str = "install -y --only-upgrade --no-install-recommends";
+const UPGRADE: &str = "upgrade -y --with-new-pkgs --no-install-recommends";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Contestant {
@@ -66,9 +72,14 @@ impl Contestant {
     }
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 struct Options {
     runs: usize,
     both: bool,
+    all: bool,
     copa: bool,
     out: Option<PathBuf>,
     keep: bool,
@@ -79,6 +90,7 @@ impl Options {
         let mut options = Self {
             runs: 5,
             both: false,
+            all: false,
             copa: true,
             out: None,
             keep: false,
@@ -94,6 +106,7 @@ impl Options {
                         .ok_or(USAGE)?;
                 }
                 "--both" => options.both = true,
+                "--all" => options.all = true,
                 "--without-copa" => options.copa = false,
                 "--out" => options.out = Some(words.next().ok_or(USAGE)?.into()),
                 "--keep" => options.keep = true,
@@ -147,11 +160,17 @@ pub(crate) fn run_all(args: &[String]) -> Result<(), String> {
             }
         }
     }
-    let text = table.render(if options.both {
+    let platforms = if options.both {
         "linux/amd64 and linux/arm64"
     } else {
         "linux/amd64"
-    });
+    };
+    let work = if options.all {
+        "everything upgraded".to_owned()
+    } else {
+        format!("{} packages from a report", PACKAGES.len())
+    };
+    let text = table.render(&format!("{platforms}, {work}"));
     say(&text);
     match options.out {
         Some(file) => fs::write(&file, text)
@@ -172,16 +191,21 @@ impl Field {
             ("BOOKWORM_LARGER", &["AMD64"])
         };
         let mut reports = Vec::new();
-        for platform in platforms {
+        for platform in platforms.iter().filter(|_| !options.all) {
             let source = servers.get(&format!("REPORT_{name}_{platform}"))?;
             let target = folder.join("reports").join(format!("{platform}.json"));
             shorten(Path::new(source), &target)?;
             reports.push(target);
         }
         let image = servers.get(&format!("IMAGE_{name}"))?.to_owned();
+        let upgrade = if options.all {
+            UPGRADE.to_owned()
+        } else {
+            format!("{INSTALL} {}", PACKAGES.join(" "))
+        };
         let dockerfile = FLOOR
             .replace("@IMAGE@", &image)
-            .replace("@PACKAGES@", &PACKAGES.join(" "));
+            .replace("@UPGRADE@", &upgrade);
         fs::write(folder.join("Dockerfile"), dockerfile)
             .map_err(|error| format!("{}: {error}", folder.display()))?;
         let target = cargo_target()?;
@@ -203,7 +227,7 @@ impl Field {
     }
 
     fn prune(&self) -> Result<(), String> {
-        let address = self.servers.get("BUILDKIT_NEW")?;
+        let address = self.servers.get("BUILDKIT_BENCH")?;
         output(&mut command(
             &self.tool("buildctl")?,
             ["--addr", address, "prune", "--all"],
@@ -215,15 +239,36 @@ impl Field {
     fn measure(&self, contestant: Contestant, tag: &str) -> Result<Sample, String> {
         let mut run = self.run(contestant, tag)?;
         let log = Path::new(self.servers.get("REGISTRY_LOG")?);
+        let (builds, containers) = (self.builds()?, self.containers()?);
         let (result, _) = self.image.rsplit_once(':').ok_or("the image has no tag")?;
         let mut sample = measure(&mut run, log)?;
+        sample.solves = self.builds()?.difference(&builds).count() as u64;
+        sample.containers = self.containers()?.saturating_sub(containers);
         let sizes = self.layer_sizes(&format!("{result}:{tag}"))?;
         sample.layer = sizes.iter().skip(self.layers).sum();
         Ok(sample)
     }
 
+    /// Returns the builds that the daemon has a record of; it forgets the oldest.
+    fn builds(&self) -> Result<BTreeSet<String>, String> {
+        let address = self.servers.get("BUILDKIT_BENCH")?;
+        let format = "{{.Record.Ref}}";
+        let list = output(&mut command(
+            &self.tool("buildctl")?,
+            ["--addr", address, "debug", "histories", "--format", format],
+        ))?;
+        Ok(list.lines().map(str::to_owned).collect())
+    }
+
+    /// Returns how many containers the daemon has started.
+    fn containers(&self) -> Result<u64, String> {
+        let file = self.servers.get("CONTAINERS")?;
+        let lines = fs::read(file).map_err(|error| format!("{file}: {error}"))?;
+        Ok(lines.len() as u64)
+    }
+
     fn run(&self, contestant: Contestant, tag: &str) -> Result<Command, String> {
-        let address = self.servers.get("BUILDKIT_NEW")?;
+        let address = self.servers.get("BUILDKIT_BENCH")?;
         let (repository, _) = self.image.rsplit_once(':').ok_or("the image has no tag")?;
         let folder = self.folder.display();
         Ok(match contestant {
@@ -257,11 +302,6 @@ impl Field {
                 )
             }
             Contestant::Copa => {
-                let report = if self.both {
-                    self.folder.join("reports")
-                } else {
-                    self.reports[0].clone()
-                };
                 let mut run = command(
                     &self.tool("copacetic")?,
                     [
@@ -277,10 +317,21 @@ impl Field {
                         "quiet",
                         "--timeout",
                         "15m",
-                        "--report",
                     ],
                 );
-                run.arg(report);
+                match &self.reports[..] {
+                    // Without a report copa patches one platform unless it is told otherwise.
+                    [] if self.both => {
+                        run.args(["--platform", "linux/amd64,linux/arm64"]);
+                    }
+                    [] => {}
+                    [one] => {
+                        run.arg("--report").arg(one);
+                    }
+                    _ => {
+                        run.arg("--report").arg(self.folder.join("reports"));
+                    }
+                }
                 run
             }
             Contestant::Reseal => {

@@ -22,13 +22,10 @@ impl Table {
     }
 
     /// Returns the table as Markdown, cold rows first.
-    pub(crate) fn render(&self, platforms: &str) -> String {
-        let mut text = format!(
-            "Median (least–greatest), {platforms}, {} packages from a report.\n\n",
-            super::PACKAGES.len()
-        );
-        text += "| | runs | time, s | against the floor | client memory, MiB | requests | from registry, MB | to registry, MB | layer, MB |\n";
-        text += "| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
+    pub(crate) fn render(&self, what: &str) -> String {
+        let mut text = format!("Median (least–greatest), {what}.\n\n");
+        text += "| | runs | time, s | against the floor | client memory, MiB | requests | from registry, MB | to registry, MB | layer, MB | solves | containers |\n";
+        text += "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
         for mode in ["cold", "warm"] {
             let floor = self
                 .samples("floor", mode)
@@ -40,7 +37,7 @@ impl Table {
                 // Writing to a string cannot fail.
                 let _ = writeln!(
                     text,
-                    "| {contestant}, {mode} | {} | {} | {ratio} | {} | {} | {} | {} | {} |",
+                    "| {contestant}, {mode} | {} | {} | {ratio} | {} | {} | {} | {} | {} | {} | {} |",
                     samples.len(),
                     spread(samples, 1, |one| one.seconds),
                     spread(samples, 0, |one| units(one.memory, 1_048_576)),
@@ -48,6 +45,8 @@ impl Table {
                     spread(samples, 1, |one| units(one.sent, 1_000_000)),
                     spread(samples, 1, |one| units(one.received, 1_000_000)),
                     spread(samples, 2, |one| units(one.layer, 1_000_000)),
+                    spread(samples, 0, |one| units(one.solves, 1)),
+                    spread(samples, 0, |one| units(one.containers, 1)),
                 );
             }
         }
@@ -111,6 +110,8 @@ mod tests {
             sent: 2_000_000,
             received: 0,
             layer: 0,
+            solves: 1,
+            containers: 2,
         }
     }
 
@@ -129,7 +130,9 @@ mod tests {
         }
         let text = table.render("linux/amd64");
         assert!(
-            text.contains("| floor, cold | 3 | 3.0 (2.0–4.0) | 1.00 | 1 | 3 | 2.0 | 0.0 | 0.00 |"),
+            text.contains(
+                "| floor, cold | 3 | 3.0 (2.0–4.0) | 1.00 | 1 | 3 | 2.0 | 0.0 | 0.00 | 1 | 2 |"
+            ),
             "{text}"
         );
         assert!(
