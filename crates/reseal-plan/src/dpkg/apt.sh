@@ -61,14 +61,17 @@ check_indexes() {
     return "$bad"
 }
 
+# The binary cache is built by the upgrade, once: built here it would be thrown away.
+update() { apt-get -o pkgCacheFile::Generate=false update; }
+
 say 'updating the package indexes'
-if ! apt-get update; then
+if ! update; then
     # A cached file may be damaged: once more, from nothing.
     find "$lists" -mindepth 1 -delete
-    apt-get update || stop 92 'could not update the package indexes'
+    update || stop 92 'could not update the package indexes'
 fi
 if ! check_indexes; then
-    apt-get update || stop 92 'could not update the package indexes'
+    update || stop 92 'could not update the package indexes'
     check_indexes || stop 92 'a package index does not match its signed release'
 fi
 
