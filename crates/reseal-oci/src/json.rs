@@ -71,6 +71,11 @@ impl<'a> Node<'a> {
         self.text == "null"
     }
 
+    /// The value as it is written.
+    pub(crate) fn text(&self) -> &'a str {
+        self.text
+    }
+
     fn end(&self) -> usize {
         self.at + self.text.len()
     }

@@ -16,6 +16,7 @@
 //! ```
 
 mod append;
+mod artifact;
 mod assemble;
 mod config;
 mod descriptor;
@@ -31,6 +32,7 @@ mod platform;
 mod reference;
 
 pub use append::{AppendMeta, PatchLayer, PatchedImage, append};
+pub use artifact::{Artifact, List, extend_config};
 pub use assemble::{Assembled, assemble};
 pub use config::ImageConfig;
 pub use descriptor::Descriptor;
