@@ -25,7 +25,7 @@ pub struct Wanted {
 
 impl Wanted {
     /// Tells whether the contents of a path are wanted.
-    pub(super) fn takes(&self, path: &str) -> bool {
+    pub fn takes(&self, path: &str) -> bool {
         self.exact.iter().any(|exact| exact == path)
             || self.prefixes.iter().any(|prefix| path.starts_with(prefix))
     }

@@ -1,0 +1,158 @@
+//! What one layer says.
+
+mod record;
+
+use std::io::Read;
+
+use md5::{Digest as _, Md5};
+use reseal_oci::layer::{EntryKind, LayerError, Meaning, Visited, Wanted, try_visit};
+
+use crate::RootfsError;
+use crate::error::shown;
+use record::{Reader, Writer};
+pub(crate) use record::{Record, What};
+
+/// Most entries of a layer.
+const ENTRY_LIMIT: u64 = 2_000_000;
+/// Most memory for the facts of a layer, in bytes.
+const WEIGHT_LIMIT: usize = 256 << 20;
+/// Largest file that is hashed, in bytes: no configuration is larger, and a sparse file can claim any size.
+const HASH_LIMIT: u64 = 64 << 20;
+
+/// What one layer says: its entries in the archive's order, and the contents of the wanted ones.
+///
+/// Held as the bytes that can be stored, about thirty for an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerFacts {
+    bytes: Vec<u8>,
+}
+
+impl LayerFacts {
+    /// Reads an uncompressed layer to its end.
+    ///
+    /// # Errors
+    ///
+    /// When the archive is malformed or unsafe anywhere, has more entries than any image, or a wanted file is larger than
+    /// its limit.
+    pub fn from_layer(tar: impl Read, wanted: &Wanted) -> Result<Self, RootfsError> {
+        let mut out = Writer::new();
+        let mut count = 0;
+        try_visit(tar, Meaning::Layer, &mut |member, contents| {
+            count += 1;
+            if count > ENTRY_LIMIT {
+                return Err(RootfsError::TooMuch {
+                    what: "entries in a layer",
+                    limit: ENTRY_LIMIT,
+                });
+            }
+            out.push(&record(member, contents, wanted)?);
+            if out.len() > WEIGHT_LIMIT {
+                return Err(RootfsError::TooMuch {
+                    what: "bytes of names and wanted files in a layer",
+                    limit: WEIGHT_LIMIT as u64,
+                });
+            }
+            Ok(())
+        })?;
+        Ok(Self {
+            bytes: out.finish(),
+        })
+    }
+
+    /// Takes what [`LayerFacts::as_bytes`] gave.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are of another version, are not complete or have been changed so that they cannot be read. They are
+    /// not authenticated: keep them where only the user can write, or with a digest.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, RootfsError> {
+        let facts = Self { bytes };
+        for record in Reader::new(&facts.bytes)? {
+            record?;
+        }
+        Ok(facts)
+    }
+
+    /// Returns the form that can be stored. The same layer and the same wanted files give the same bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(crate) fn records(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<Record<'_>, RootfsError>>, RootfsError> {
+        Reader::new(&self.bytes)
+    }
+}
+
+fn record<'a>(
+    member: &Visited<'a>,
+    contents: &mut dyn Read,
+    wanted: &Wanted,
+) -> Result<Record<'a>, RootfsError> {
+    let id = |id| {
+        u32::try_from(id).map_err(|_| RootfsError::conflict(member.path, "its owner is no user"))
+    };
+    let takes = wanted.takes(member.path);
+    let link = member.link.unwrap_or_default();
+    let what = match member.kind {
+        EntryKind::File => file(member, contents, wanted, takes)?,
+        EntryKind::Dir => What::Dir,
+        EntryKind::Symlink => What::Symlink(link.into()),
+        EntryKind::Hardlink => What::Hardlink {
+            target: link.into(),
+            wanted: takes,
+        },
+        EntryKind::Device => What::Device,
+        EntryKind::Fifo => What::Fifo,
+        EntryKind::Whiteout => What::Whiteout,
+        EntryKind::Opaque => What::Opaque,
+    };
+    Ok(Record {
+        path: member.path.into(),
+        mode: member.mode,
+        uid: id(member.uid)?,
+        gid: id(member.gid)?,
+        mtime: member.mtime,
+        what,
+    })
+}
+
+fn file<'a>(
+    member: &Visited<'_>,
+    contents: &mut dyn Read,
+    wanted: &Wanted,
+    takes: bool,
+) -> Result<What<'a>, RootfsError> {
+    if takes && member.size > wanted.limit {
+        return Err(LayerError::TooLarge {
+            path: shown(member.path),
+            size: member.size,
+            limit: wanted.limit,
+        }
+        .into());
+    }
+    let is_hashed = member.path.starts_with("etc/") && member.size <= HASH_LIMIT;
+    let mut hasher = is_hashed.then(Md5::new);
+    let mut kept = Vec::new();
+    if is_hashed || takes {
+        let mut buffer = [0; 16 << 10];
+        loop {
+            let done = contents.read(&mut buffer).map_err(LayerError::Read)?;
+            if done == 0 {
+                break;
+            }
+            if let Some(hasher) = &mut hasher {
+                hasher.update(&buffer[..done]);
+            }
+            if takes {
+                kept.extend_from_slice(&buffer[..done]);
+            }
+        }
+    }
+    Ok(What::File {
+        size: member.size,
+        md5: hasher.map(|hasher| hasher.finalize().into()),
+        contents: takes.then(|| kept.into()),
+    })
+}
