@@ -144,6 +144,14 @@ pub enum StoreError {
         /// What is wrong with it.
         why: String,
     },
+    /// Others wrote to the same place again and again, and what was to be added is not in it.
+    #[error("could not add to {what}: others replaced it {tries} times meanwhile")]
+    Contended {
+        /// Which tag, and where.
+        what: String,
+        /// How often it was tried.
+        tries: u32,
+    },
     /// The folder is no OCI image layout, or a damaged one.
     #[error("{} is no usable OCI layout: {why}", path.display())]
     Layout {
@@ -203,6 +211,7 @@ impl StoreError {
             Self::Refused { .. }
             | Self::Transport { .. }
             | Self::Protocol { .. }
+            | Self::Contended { .. }
             | Self::File { .. }
             | Self::Settings { .. } => Class::Transport,
             Self::DigestMismatch { .. }
@@ -253,6 +262,10 @@ impl StoreError {
                 "a proxy in front of the registry probably limits the size of uploads".to_owned(),
             ),
             Self::Transport { advice, .. } => advice.clone(),
+            Self::Contended { .. } => Some(
+                "run it again when no other job signs the same image: nothing that is there is added twice"
+                    .to_owned(),
+            ),
             Self::File {
                 full: true, path, ..
             } => Some(format!(
@@ -267,7 +280,7 @@ impl StoreError {
     /// Tells whether the same request may work a moment later.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::RateLimited { .. } => true,
+            Self::RateLimited { .. } | Self::Contended { .. } => true,
             Self::Refused { status, .. } => matches!(status, 408 | 500 | 502 | 503 | 504),
             Self::Transport { transient, .. } => *transient,
             _ => false,

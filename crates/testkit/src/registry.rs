@@ -24,11 +24,17 @@ use state::State;
 
 /// How the fake behaves where registries differ.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a separate difference between real registries"
+)]
 pub struct Options {
     /// How it wants to be asked.
     pub auth: Auth,
     /// Whether it has the referrers API, and how many entries a page has.
     pub referrers: Option<usize>,
+    /// Whether storing a manifest that has a subject is answered with `OCI-Subject`, where there is the referrers API.
+    pub oci_subject: bool,
     /// Whether it mounts blobs of other repositories.
     pub mounts: bool,
     /// Whether upload locations are whole addresses or paths.
@@ -44,6 +50,7 @@ impl Default for Options {
         Self {
             auth: Auth::None,
             referrers: None,
+            oci_subject: true,
             mounts: true,
             absolute_locations: false,
             content_digest: true,

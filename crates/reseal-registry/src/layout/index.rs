@@ -7,7 +7,7 @@ use reseal_oci::{Descriptor, Index, RawManifest, Tag};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::is_named;
+use super::{is_named, kind};
 use crate::error::StoreError;
 use crate::store::MANIFEST_LIMIT;
 
@@ -108,11 +108,11 @@ impl IndexFile {
 
     /// Finds the entry with a name. Of several with one name the last counts, as for the tools that append.
     pub(super) fn tagged(&self, tag: &Tag) -> Result<Option<Descriptor>, StoreError> {
-        Ok(self
-            .descriptors()?
-            .into_iter()
-            .rev()
-            .find(|entry| is_named(entry, tag)))
+        let entries = self.descriptors()?;
+        let named = entries.iter().rev().find(|entry| is_named(entry, tag));
+        Ok(named
+            .cloned()
+            .or_else(|| kind::unnamed(tag.as_str(), &entries)))
     }
 
     /// Gives the name to `descriptor`, and takes it from whatever had it. Other entries are not touched.
@@ -121,15 +121,18 @@ impl IndexFile {
         entry
             .annotations
             .insert(REF_NAME.to_owned(), tag.as_str().to_owned());
-        let text = entry.to_json();
-        let entry = RawValue::from_string(text).map_err(|error| StoreError::Layout {
-            path: self.path.clone(),
-            why: format!("the new entry is no JSON: {error}"),
-        })?;
-        let named: Vec<bool> = self
-            .descriptors()?
+        let entries = self.descriptors()?;
+        if let Some(kind) = kind::wanted(&entry, tag.as_str(), &entries) {
+            entry
+                .annotations
+                .insert(kind::KIND.to_owned(), kind.to_owned());
+        }
+        let entry = self.raw(entry.to_json())?;
+        // What has no name of its own is replaced where it was found.
+        let unnamed = kind::unnamed(tag.as_str(), &entries);
+        let named: Vec<bool> = entries
             .iter()
-            .map(|entry| is_named(entry, tag))
+            .map(|entry| is_named(entry, tag) || Some(entry) == unnamed.as_ref())
             .collect();
         let Some(place) = named.iter().position(|&named| named) else {
             self.manifests.push(entry);
@@ -143,6 +146,51 @@ impl IndexFile {
             keep
         });
         Ok(())
+    }
+
+    /// Marks the signatures and attestations of images that have become entries, and no others.
+    pub(super) fn mark_kinds(&mut self) -> Result<(), StoreError> {
+        let entries = self.descriptors()?;
+        for (place, entry) in entries.iter().enumerate() {
+            let Some(name) = entry.annotations.get(REF_NAME) else {
+                continue;
+            };
+            let wanted = kind::wanted(entry, name, &entries);
+            let has = entry.annotations.get(kind::KIND).map(String::as_str);
+            if kind::parse(name).is_some() && has != wanted {
+                self.manifests[place] = self.annotated(&self.manifests[place], wanted)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns an entry with its kind set or removed, and everything else as it was.
+    fn annotated(&self, entry: &RawValue, kind: Option<&str>) -> Result<Box<RawValue>, StoreError> {
+        let broken = |error: serde_json::Error| StoreError::Layout {
+            path: self.path.clone(),
+            why: error.to_string(),
+        };
+        let RawObject(mut members) = serde_json::from_str(entry.get()).map_err(broken)?;
+        for (name, value) in &mut members {
+            if name == "annotations" {
+                let RawObject(mut annotations) =
+                    serde_json::from_str(value.get()).map_err(broken)?;
+                annotations.retain(|(name, _)| name != kind::KIND);
+                if let Some(kind) = kind {
+                    let text = self.raw(serde_json::Value::from(kind).to_string())?;
+                    annotations.push((kind::KIND.to_owned(), text));
+                }
+                *value = self.raw(joined(&annotations))?;
+            }
+        }
+        self.raw(joined(&members))
+    }
+
+    fn raw(&self, text: String) -> Result<Box<RawValue>, StoreError> {
+        RawValue::from_string(text).map_err(|error| StoreError::Layout {
+            path: self.path.clone(),
+            why: format!("the new entry is no JSON: {error}"),
+        })
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
@@ -162,4 +210,13 @@ impl IndexFile {
             .collect();
         format!("{{{}}}", members.join(",")).into_bytes()
     }
+}
+
+/// Puts an object together again.
+fn joined(members: &[(String, Box<RawValue>)]) -> String {
+    let members: Vec<String> = members
+        .iter()
+        .map(|(name, value)| format!("{}:{}", serde_json::Value::from(name.as_str()), value.get()))
+        .collect();
+    format!("{{{}}}", members.join(","))
 }

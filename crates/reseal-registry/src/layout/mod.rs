@@ -5,6 +5,8 @@
 
 mod files;
 mod index;
+mod kind;
+mod referrers;
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
@@ -69,9 +71,11 @@ impl Layout {
             .collect())
     }
 
-    /// Returns the only image of the layout: what is meant when neither tag nor digest was named.
+    /// Returns the only image of the layout: what is meant when neither tag nor digest was named. Signatures and what else
+    /// belongs to an image are none.
     pub fn only_image(&self) -> Result<Descriptor, StoreError> {
         let mut entries = self.entries()?;
+        entries.retain(|(_, entry)| kind::is_image(entry));
         let digests: BTreeSet<&Digest> = entries.iter().map(|(_, entry)| &entry.digest).collect();
         if digests.len() == 1 {
             return Ok(entries.swap_remove(0).1);
@@ -259,6 +263,7 @@ impl Layout {
         let _lock = files::lock(&self.path)?;
         let mut index = IndexFile::load(&self.path)?;
         index.set_tag(tag, &raw.descriptor())?;
+        index.mark_kinds()?;
         files::write_whole(&self.path.join(index::FILE), &index.to_bytes())
     }
 }
@@ -355,17 +360,10 @@ impl Store for Layout {
             target.clone(),
         );
         // Waiting for the lock must not hold up other tasks.
-        let path = self.path.clone();
-        tokio::task::spawn_blocking(move || layout.write_manifest(&raw, &target))
-            .await
-            .unwrap_or_else(|error| {
-                Err(StoreError::File {
-                    action: "write",
-                    path,
-                    why: error.to_string(),
-                    full: false,
-                })
-            })
+        blocking(&self.path, "write", move || {
+            layout.write_manifest(&raw, &target)
+        })
+        .await
     }
 
     async fn mount(&self, _digest: &Digest, _from: &Repository) -> Result<bool, StoreError> {
@@ -379,6 +377,29 @@ impl Store for Layout {
     fn counts(&self) -> Counts {
         self.counts.snapshot()
     }
+
+    async fn referrers(&self, digest: &Digest) -> Result<Vec<Descriptor>, StoreError> {
+        let (path, digest) = (self.path.clone(), digest.clone());
+        blocking(&self.path, "read", move || referrers::scan(&path, &digest)).await
+    }
+}
+
+/// Does what takes its time on another thread.
+async fn blocking<T: Send + 'static>(
+    path: &Path,
+    action: &'static str,
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| {
+            Err(StoreError::File {
+                action,
+                path: path.to_owned(),
+                why: error.to_string(),
+                full: false,
+            })
+        })
 }
 
 /// Tells whether an entry's name is this tag.

@@ -141,10 +141,16 @@ async fn entries_of_others_keep_every_byte() {
     let raw = manifest("new");
     layout.put_manifest(&raw, &tag("new")).await.unwrap();
     let mut entry = raw.descriptor();
-    entry.annotations = BTreeMap::from([(
-        "org.opencontainers.image.ref.name".to_owned(),
-        "new".to_owned(),
-    )]);
+    entry.annotations = BTreeMap::from([
+        (
+            "kind".to_owned(),
+            "dev.cosignproject.cosign/image".to_owned(),
+        ),
+        (
+            "org.opencontainers.image.ref.name".to_owned(),
+            "new".to_owned(),
+        ),
+    ]);
     assert_eq!(
         index_text(&layout),
         format!(

@@ -6,6 +6,7 @@
 mod download;
 mod pull;
 mod push;
+mod subject;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -28,6 +29,7 @@ pub(crate) struct Remote {
     push: Scopes,
     /// Upload sessions that declined mounts have opened.
     sessions: Mutex<BTreeMap<Digest, Url>>,
+    listing: subject::Listing,
 }
 
 impl Remote {
@@ -37,6 +39,7 @@ impl Remote {
             pull: Scopes::pull(repository.path()),
             push: Scopes::push(repository.path()),
             sessions: Mutex::default(),
+            listing: subject::Listing::default(),
             client,
             repository,
         }
@@ -109,7 +112,8 @@ impl Store for Remote {
     }
 
     async fn put_manifest(&self, raw: &RawManifest, target: &Target) -> Result<(), StoreError> {
-        self.send_manifest(raw, target).await
+        let listed = self.send_manifest(raw, target).await?;
+        self.list_under_subject(raw, listed.as_ref()).await
     }
 
     async fn mount(&self, digest: &Digest, from: &Repository) -> Result<bool, StoreError> {

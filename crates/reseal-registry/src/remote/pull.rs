@@ -2,7 +2,7 @@
 
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LINK};
 use reqwest::{Method, Response, Url};
-use reseal_oci::{Descriptor, Digest, Index, RawManifest};
+use reseal_oci::{Descriptor, Digest, Index, Kind, RawManifest};
 
 use super::Remote;
 use crate::client::Call;
@@ -209,6 +209,10 @@ impl Remote {
                 Err(error) => return Err(error),
             };
             let raw = RawManifest::new(text(&headers, CONTENT_TYPE).unwrap_or_default(), bytes);
+            if page == 0 && raw.kind() == Kind::Other {
+                // A page for people, or what a proxy answers to everything that it does not know.
+                return Ok(None);
+            }
             let index = Index::parse(&raw).map_err(|error| StoreError::BadManifest {
                 what: what.clone(),
                 why: error.to_string(),

@@ -22,6 +22,8 @@ use crate::verify::{self, Verified};
 
 /// How much is read and sent at once.
 const PIECE: usize = 128 * 1024;
+/// What a registry with the referrers API answers when it stores a manifest that has a subject.
+const SUBJECT: &str = "oci-subject";
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
 /// Where an upload stands.
@@ -35,11 +37,12 @@ enum Place {
 }
 
 impl Remote {
+    /// Stores a manifest, and returns the subject that the registry says it has listed it for.
     pub(super) async fn send_manifest(
         &self,
         raw: &RawManifest,
         target: &Target,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<Digest>, StoreError> {
         let what = self.named(target);
         if raw.bytes.len() as u64 > MANIFEST_LIMIT {
             return Err(StoreError::TooLarge {
@@ -62,7 +65,10 @@ impl Remote {
             .body(Payload::Bytes(Bytes::copy_from_slice(&raw.bytes)));
         let response = self.client.send(&call).await?;
         match response.status().as_u16() {
-            200..=202 => check_stored(&what, &response, expected),
+            200..=202 => {
+                check_stored(&what, &response, expected)?;
+                Ok(text(response.headers(), SUBJECT).and_then(|digest| digest.parse().ok()))
+            }
             _ => Err(self.client.refusal(&call, response).await),
         }
     }

@@ -11,4 +11,5 @@ mod copy;
 mod proxy;
 mod pull;
 mod push;
+mod referrers;
 mod tls;

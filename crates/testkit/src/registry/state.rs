@@ -41,18 +41,24 @@ impl Contents {
             .get(self.tags.get(reference).map_or(reference, String::as_str))
     }
 
-    /// Descriptors of the manifests whose subject is `digest`.
+    /// Descriptors of the manifests whose subject is `subject`, with what the specification wants of them.
     pub(crate) fn referrers(&self, subject: &str) -> Vec<Value> {
         let describe = |(digest, (media_type, bytes)): (&String, &(String, Bytes))| {
             let document: Value = serde_json::from_slice(bytes).ok()?;
-            (document["subject"]["digest"] == subject).then(|| {
-                json!({
-                    "mediaType": media_type,
-                    "digest": digest,
-                    "size": bytes.len(),
-                    "artifactType": document["artifactType"].as_str().unwrap_or("application/unknown"),
-                })
-            })
+            if document["subject"]["digest"] != subject {
+                return None;
+            }
+            let mut entry = json!({"mediaType": media_type, "digest": digest, "size": bytes.len()});
+            let kind = document["artifactType"]
+                .as_str()
+                .or(document["config"]["mediaType"].as_str());
+            if let Some(kind) = kind {
+                entry["artifactType"] = json!(kind);
+            }
+            if document["annotations"].is_object() {
+                entry["annotations"] = document["annotations"].clone();
+            }
+            Some(entry)
         };
         self.manifests.iter().filter_map(describe).collect()
     }

@@ -193,6 +193,13 @@ fn put_manifest(inner: &Inner, route: &Route<'_>, headers: &HeaderMap, body: Byt
     let Ok(document) = serde_json::from_slice::<Value>(&body) else {
         return invalid("the manifest is no JSON");
     };
+    if let Some(subject) = document.get("subject")
+        && (!is_digest(&subject["digest"])
+            || !subject["mediaType"].is_string()
+            || !subject["size"].is_u64())
+    {
+        return invalid("the subject is no descriptor");
+    }
     if document["mediaType"]
         .as_str()
         .is_some_and(|own| own != media_type)
@@ -212,6 +219,9 @@ fn put_manifest(inner: &Inner, route: &Route<'_>, headers: &HeaderMap, body: Byt
     } else {
         Some(route.rest)
     };
+    if inner.options.referrers.is_some() && tag.is_some_and(is_fallback) {
+        return invalid("there is the referrers API: nobody needs this tag");
+    }
     let mut state = inner.state();
     if let Some(missing) = state.repository(route.repository).missing(&document) {
         return refuse(
@@ -223,7 +233,25 @@ fn put_manifest(inner: &Inner, route: &Route<'_>, headers: &HeaderMap, body: Byt
     state.store_manifest(route.repository, media_type, body, tag);
     let answer = stored(route.repository, "manifests", &own);
     match document["subject"]["digest"].as_str() {
-        Some(subject) if inner.options.referrers.is_some() => answer.header("oci-subject", subject),
+        Some(subject) if inner.options.referrers.is_some() && inner.options.oci_subject => {
+            answer.header("oci-subject", subject)
+        }
         _ => answer,
     }
+}
+
+fn is_digest(value: &Value) -> bool {
+    value
+        .as_str()
+        .and_then(|text| text.strip_prefix("sha256:"))
+        .is_some_and(is_hash)
+}
+
+/// Tells whether a tag is the place for referrers where there is no API.
+fn is_fallback(tag: &str) -> bool {
+    tag.strip_prefix("sha256-").is_some_and(is_hash)
+}
+
+fn is_hash(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
