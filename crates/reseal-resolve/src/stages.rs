@@ -1,0 +1,315 @@
+//! The order of questions to the solver that gives apt's answer.
+
+use std::collections::BTreeSet;
+
+use reseal_pkg::dpkg::Relations;
+
+use crate::{
+    Resolution, Resolved, Universe, Unresolved, Want, choice,
+    cone::Cone,
+    explain::explain,
+    pool::{PackageId, Pool, VersionId},
+    preferences::default_release_problem,
+    problem::{Scenario, solve},
+};
+
+pub(crate) fn resolve(universe: &Universe<'_>, want: &Want) -> Result<Resolved, Unresolved> {
+    let mut reasons = universe.preferences.unsupported.clone();
+    let release = universe.default_release.as_deref();
+    reasons.extend(release.and_then(default_release_problem));
+    if !reasons.is_empty() {
+        return Err(Unresolved::Preferences { reasons });
+    }
+    let installed = universe.installed.installed();
+    let mut names: BTreeSet<String> = installed.map(|package| package.name.clone()).collect();
+    names.retain(|name| !universe.known.contains(name));
+    if !names.is_empty() {
+        return Ok(Resolved::NeedsCandidates(names));
+    }
+    let pool = Pool::build(universe)?;
+    in_order(&pool)?;
+    let run = Run { universe, pool };
+    match want {
+        Want::Packages(wanted) => run.packages(wanted),
+        Want::All => run.all(),
+    }
+}
+
+/// Checks that what is installed fits together: apt does nothing before that is so.
+fn in_order(pool: &Pool<'_>) -> Result<(), Unresolved> {
+    let fail = |explanation| Err(Unresolved::Broken { explanation });
+    for (id, version) in pool.versions.iter().enumerate() {
+        if !version.is_installed() {
+            continue;
+        }
+        for group in &version.depends.0 {
+            let met = group.iter().any(|relation| {
+                let solutions = pool.solutions(id, relation);
+                solutions.iter().any(|s| pool.versions[*s].is_installed())
+            });
+            if !met {
+                return fail(format!(
+                    "`{}` needs `{}`, which is not installed",
+                    pool.shown_version(id),
+                    Relations(vec![group.clone()])
+                ));
+            }
+        }
+        for relation in version.negative() {
+            for other in pool.excluded(id, relation) {
+                if pool.versions[other].is_installed() {
+                    return fail(format!(
+                        "`{}` cannot be beside `{}`",
+                        pool.shown_version(id),
+                        pool.shown_version(other)
+                    ));
+                }
+            }
+        }
+        for sibling in pool.named(pool.package_of(id).name) {
+            if let Some(other) = pool.packages[*sibling].installed
+                && other != id
+                && !pool.side_by_side(id, other)
+            {
+                return fail(format!(
+                    "`{}` cannot be beside `{}`",
+                    pool.shown_version(id),
+                    pool.shown_version(other)
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Run<'a> {
+    universe: &'a Universe<'a>,
+    pool: Pool<'a>,
+}
+
+impl Run<'_> {
+    fn packages(&self, wanted: &[(String, String)]) -> Result<Resolved, Unresolved> {
+        let pool = &self.pool;
+        let (mut require, mut kept_back, mut held) = (Vec::new(), Vec::new(), Vec::new());
+        for (name, architecture) in wanted {
+            let there = pool
+                .find(name, architecture)
+                .filter(|id| pool.packages[*id].installed.is_some());
+            let Some(id) = there else {
+                kept_back.push((name.clone(), "it is not installed".to_owned()));
+                continue;
+            };
+            self.not_older(id)?;
+            match pool.packages[id].newer {
+                None => kept_back.push((pool.shown(id), self.newest(id))),
+                Some(_) if pool.packages[id].held => held.push(pool.shown(id)),
+                Some(newer) if !require.contains(&newer) => require.push(newer),
+                Some(_) => {}
+            }
+        }
+        if !held.is_empty() {
+            return Err(Unresolved::Held { packages: held });
+        }
+        let start = require.iter().map(|id| pool.versions[*id].package);
+        let cone = Cone::grow(pool, &self.universe.known, start, false);
+        if !cone.missing.is_empty() {
+            return Ok(Resolved::NeedsCandidates(cone.missing));
+        }
+        let scenario = Scenario {
+            require: require.clone(),
+            ..Scenario::default()
+        };
+        let Some(solution) = solve(pool, &cone, &scenario) else {
+            return self.why_not(&require, &cone);
+        };
+        let solution = self.least(&cone, &require, solution);
+        choice::check(pool, &cone, &solution, &require)?;
+        Ok(Resolved::Done(self.resolution(&solution, kept_back)))
+    }
+
+    fn all(&self) -> Result<Resolved, Unresolved> {
+        let pool = &self.pool;
+        let (mut upgradable, mut kept_back) = (Vec::new(), Vec::new());
+        for (id, package) in pool.packages.iter().enumerate() {
+            if package.installed.is_none() {
+                continue;
+            }
+            self.not_older(id)?;
+            match package.newer {
+                Some(_) if package.held => {
+                    kept_back.push((pool.shown(id), "it is on hold".to_owned()));
+                }
+                Some(newer) => upgradable.push(newer),
+                None => {}
+            }
+        }
+        let start = upgradable.iter().map(|id| pool.versions[*id].package);
+        let cone = Cone::grow(pool, &self.universe.known, start, false);
+        if !cone.missing.is_empty() {
+            return Ok(Resolved::NeedsCandidates(cone.missing));
+        }
+        let newest = Scenario {
+            newest: true,
+            ..Scenario::default()
+        };
+        let mut solution = solve(pool, &cone, &newest).ok_or_else(|| Unresolved::Broken {
+            explanation: "the installed packages do not fit together".to_owned(),
+        })?;
+        let taken = |solution: &BTreeSet<VersionId>| -> Vec<VersionId> {
+            let all = upgradable.iter().copied();
+            all.filter(|id| solution.contains(id)).collect()
+        };
+        for version in &upgradable {
+            if solution.contains(version) {
+                continue;
+            }
+            let mut more = newest.clone();
+            more.require = taken(&solution);
+            more.require.push(*version);
+            if let Some(larger) = solve(pool, &cone, &more) {
+                solution = larger;
+                continue;
+            }
+            more.require = vec![*version];
+            if solve(pool, &cone, &more).is_some() {
+                return Err(Unresolved::Choice {
+                    explanation: format!(
+                        "`{}` can be upgraded only if others are not",
+                        pool.shown_version(*version)
+                    ),
+                });
+            }
+            let package = pool.versions[*version].package;
+            kept_back.push((pool.shown(package), explain(pool, &cone, *version)));
+        }
+        let marked = taken(&solution);
+        let solution = self.least(&cone, &marked, solution);
+        choice::check(pool, &cone, &solution, &marked)?;
+        Ok(Resolved::Done(self.resolution(&solution, kept_back)))
+    }
+
+    /// Takes away every change that the others can do without, new packages before upgrades.
+    fn least(
+        &self,
+        cone: &Cone,
+        require: &[VersionId],
+        mut solution: BTreeSet<VersionId>,
+    ) -> BTreeSet<VersionId> {
+        let pool = &self.pool;
+        let is_new = |id: VersionId| pool.package_of(id).installed.is_none();
+        let mut extra: Vec<VersionId> = solution
+            .iter()
+            .copied()
+            .filter(|id| !pool.versions[*id].is_installed() && !require.contains(id))
+            .collect();
+        extra.sort_by_key(|id| (!is_new(*id), std::cmp::Reverse(*id)));
+        for change in extra {
+            if !solution.contains(&change) {
+                continue;
+            }
+            let forbid = cone
+                .members()
+                .filter_map(|package| cone.newer(pool, package))
+                .filter(|id| *id == change || !solution.contains(id))
+                .collect();
+            let without = Scenario {
+                require: require.to_vec(),
+                forbid,
+                ..Scenario::default()
+            };
+            if let Some(smaller) = solve(pool, cone, &without) {
+                solution = smaller;
+            }
+        }
+        solution
+    }
+
+    /// Finds out what would have to give way.
+    fn why_not(&self, require: &[VersionId], cone: &Cone) -> Result<Resolved, Unresolved> {
+        let pool = &self.pool;
+        let start = require.iter().map(|id| pool.versions[*id].package);
+        let loose = Cone::grow(pool, &self.universe.known, start, true);
+        if !loose.missing.is_empty() {
+            return Ok(Resolved::NeedsCandidates(loose.missing));
+        }
+        let mut scenario = Scenario {
+            require: require.to_vec(),
+            ..Scenario::default()
+        };
+        if let Some(solution) = solve(pool, &loose, &scenario) {
+            let solution = self.least(&loose, require, solution);
+            let held = solution
+                .iter()
+                .filter(|id| !pool.versions[**id].is_installed() && pool.package_of(**id).held);
+            return Err(Unresolved::Held {
+                packages: held
+                    .map(|id| pool.shown(pool.versions[*id].package))
+                    .collect(),
+            });
+        }
+        scenario.removal = true;
+        if let Some(solution) = solve(pool, cone, &scenario) {
+            let stays = |package: &PackageId| {
+                cone.options(pool, *package)
+                    .any(|id| solution.contains(&id))
+            };
+            let gone = cone
+                .members()
+                .filter(|id| pool.packages[*id].installed.is_some() && !stays(id));
+            return Err(Unresolved::Removal {
+                packages: gone.map(|id| pool.shown(id)).collect(),
+            });
+        }
+        let explanation = require
+            .iter()
+            .find(|version| {
+                scenario.require = vec![**version];
+                solve(pool, cone, &scenario).is_none()
+            })
+            .map_or_else(
+                || "the wanted packages exclude each other".to_owned(),
+                |version| explain(pool, cone, *version),
+            );
+        Err(Unresolved::Unsatisfiable { explanation })
+    }
+
+    fn not_older(&self, id: PackageId) -> Result<(), Unresolved> {
+        let package = &self.pool.packages[id];
+        match (package.downgrade, package.installed) {
+            (Some(candidate), Some(installed)) => Err(Unresolved::Downgrade {
+                package: self.pool.shown(id),
+                installed: self.pool.versions[installed].number.to_owned(),
+                candidate: candidate.to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn newest(&self, id: PackageId) -> String {
+        let installed = self.pool.packages[id].installed;
+        let version = installed.map_or("", |version| self.pool.versions[version].number);
+        format!("no repository has a newer version than {version} that apt would take")
+    }
+
+    fn resolution(
+        &self,
+        solution: &BTreeSet<VersionId>,
+        mut kept_back: Vec<(String, String)>,
+    ) -> Resolution {
+        let mut out = Resolution::default();
+        for id in solution {
+            if let Some(place) = self.pool.versions[*id].candidate {
+                if self.pool.package_of(*id).installed.is_some() {
+                    out.upgrades.push(place);
+                } else {
+                    out.new.push(place);
+                }
+            }
+        }
+        out.upgrades.sort_unstable();
+        out.new.sort_unstable();
+        kept_back.sort();
+        out.kept_back = kept_back;
+        out
+    }
+}
