@@ -1,0 +1,334 @@
+//! The cryptography of one bundle: key or certificate, log entries, timestamps. What it says has been looked at before.
+
+use std::collections::BTreeMap;
+
+use sigstore_crypto::{CertificateInfo, SigningScheme, SubjectAltName};
+use sigstore_types::bundle::VerificationMaterialContent;
+use sigstore_types::{Artifact, Bundle, DerPublicKey, SignatureBytes};
+use sigstore_verify::{
+    Error, PublicKeyVerificationPolicy, TimestampError, VerificationPolicy, VerificationResult,
+    Verifier,
+};
+
+use super::statement::shown;
+use super::{Claim, Log, Reason, Timestamps, TrustedRoot, VerifyError, VerifyPolicy, Who};
+use crate::key::{Algorithm, PublicKey};
+
+/// The most log entries, and the most timestamps, that one bundle may carry; each costs a signature to check.
+const EVIDENCE_LIMIT: usize = 16;
+
+/// Who signed, as it was proved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signer {
+    /// The holder of the key that was asked for.
+    Key {
+        /// Base64 of the SHA-256 over the public key.
+        hint: String,
+    },
+    /// The subject of a certificate.
+    Identity {
+        /// E-mail address or URI.
+        identity: String,
+        /// Who vouched for it.
+        issuer: String,
+        /// What else the certificate says about the job that signed.
+        claims: BTreeMap<Claim, String>,
+    },
+}
+
+/// What was proved beside the signature itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Proof {
+    /// Positions in transparency logs; empty if logs were not asked for.
+    pub log_indexes: Vec<u64>,
+    /// Whether a log proved that the entry is in it. If not but logged, the log has promised to take it in.
+    pub inclusion: bool,
+    /// Number of timestamps of timestamp authorities.
+    pub timestamps: usize,
+    /// Whether a certificate transparency log has seen the certificate.
+    pub certificate_logged: bool,
+    /// Every proved time of signing, in seconds since 1970.
+    pub times: Vec<i64>,
+}
+
+/// A policy made ready for use.
+pub(super) struct Judge<'a> {
+    policy: &'a VerifyPolicy,
+    root: Option<(&'a TrustedRoot, Verifier)>,
+    now: i64,
+}
+
+impl<'a> Judge<'a> {
+    pub(super) fn new(policy: &'a VerifyPolicy, now: i64) -> Result<Self, VerifyError> {
+        policy.check()?;
+        let root = policy
+            .trusted_root
+            .as_ref()
+            .map(|root| root.verifier().map(|verifier| (root, verifier)))
+            .transpose()?;
+        Ok(Self { policy, root, now })
+    }
+
+    pub(super) fn policy(&self) -> &VerifyPolicy {
+        self.policy
+    }
+
+    /// Tells whether log entries are asked for.
+    pub(super) fn logged(&self) -> bool {
+        self.policy.log == Log::Required
+    }
+
+    /// Tells whether a key is asked for, not a certificate.
+    pub(super) fn keyed(&self) -> bool {
+        matches!(self.policy.who, Who::Key(_))
+    }
+
+    /// Tells whether nothing but the key counts, so that there is no need to make a bundle.
+    pub(super) fn key_alone(&self) -> bool {
+        self.keyed() && !self.logged() && self.policy.timestamps == Timestamps::WhenPresent
+    }
+
+    /// Checks a signature by the key alone. `Ok(None)` if a certificate is asked for.
+    pub(super) fn by_key(&self, signed: &Signed<'_>) -> Result<Option<Signer>, Reason> {
+        let Who::Key(key) = &self.policy.who else {
+            return if signed.keyed {
+                Err(Reason::Keyed)
+            } else {
+                Ok(None)
+            };
+        };
+        if !signed.keyed {
+            return Err(Reason::Certified {
+                identity: signed.identity.clone(),
+            });
+        }
+        if fits(key, signed) {
+            Ok(Some(Signer::Key { hint: key.hint() }))
+        } else {
+            Err(match &signed.identity {
+                Some(identity) => Reason::Certified {
+                    identity: Some(identity.clone()),
+                },
+                None => Reason::NotByKey,
+            })
+        }
+    }
+
+    /// Checks all of a bundle whose signature is known to be one by the key, if a key is asked for.
+    pub(super) fn by_bundle(
+        &self,
+        bundle: &Bundle,
+        artifact: &Artifact<'_>,
+    ) -> Result<(Signer, Proof), Reason> {
+        let material = &bundle.verification_material;
+        let entries = &material.tlog_entries;
+        let timestamps = &material
+            .timestamp_verification_data
+            .rfc3161_timestamps
+            .len();
+        if entries.len() > EVIDENCE_LIMIT || *timestamps > EVIDENCE_LIMIT {
+            return Err(Reason::Malformed(format!(
+                "it carries more than {EVIDENCE_LIMIT} log entries or timestamps"
+            )));
+        }
+        if self.logged() {
+            if entries.is_empty() {
+                return Err(Reason::NotLogged);
+            }
+            if entries
+                .iter()
+                .any(|e| e.inclusion_proof.is_none() && e.inclusion_promise.is_none())
+            {
+                return Err(Reason::LogEntry(
+                    "the log neither proves it nor promises it".to_owned(),
+                ));
+            }
+        }
+        if self.policy.timestamps == Timestamps::Required && *timestamps == 0 {
+            return Err(Reason::NoTimestamp);
+        }
+        let Some((root, verifier)) = &self.root else {
+            return Err(Reason::Unsupported(
+                "there is no trusted root to verify it by".to_owned(),
+            ));
+        };
+        let result = self.run(verifier, bundle, artifact)?;
+        let times = result.verified_timestamps();
+        if let Some(late) = times.iter().find(|time| time.as_second() > self.now) {
+            return Err(Reason::Future {
+                time: late.to_string(),
+            });
+        }
+        // A log's key may be trusted for a while only. The library minds that where the log itself signed a time; a proof of
+        // inclusion has none, so what other evidence proved is what counts.
+        if self.logged()
+            && !times.is_empty()
+            && let Some(reduced) = root.with_logs_of(times)
+        {
+            let reduced = reduced
+                .verifier()
+                .map_err(|e| Reason::Unsupported(e.to_string()))?;
+            self.run(&reduced, bundle, artifact)
+                .map_err(|_| Reason::LogNotTrusted)?;
+        }
+        let proof = Proof {
+            log_indexes: if self.logged() {
+                entries.iter().map(|entry| entry.log_index.get()).collect()
+            } else {
+                Vec::new()
+            },
+            inclusion: self.logged() && bundle.has_inclusion_proof(),
+            timestamps: *timestamps,
+            certificate_logged: result.sct_verified(),
+            times: times.iter().map(|time| time.as_second()).collect(),
+        };
+        Ok((self.signer(&result)?, proof))
+    }
+
+    fn run(
+        &self,
+        verifier: &Verifier,
+        bundle: &Bundle,
+        artifact: &Artifact<'_>,
+    ) -> Result<VerificationResult, Reason> {
+        let outcome = match &self.policy.who {
+            Who::Key(key) => {
+                let mut policy =
+                    PublicKeyVerificationPolicy::new(DerPublicKey::new(key.spki().to_vec()));
+                if !self.logged() {
+                    policy = policy.skip_tlog_unsafe();
+                }
+                verifier.verify(artifact.clone(), bundle, &policy)
+            }
+            Who::Identity { .. } => {
+                // Patterns are ours to match, so the library is asked for the cryptography alone.
+                let mut policy = VerificationPolicy::any_identity();
+                if !self.logged() {
+                    policy = policy.skip_tlog_unsafe();
+                }
+                verifier.verify(artifact.clone(), bundle, &policy)
+            }
+        };
+        outcome.map_err(|error| reason(&error))
+    }
+
+    fn signer(&self, result: &VerificationResult) -> Result<Signer, Reason> {
+        let (identity, issuer, claims) = match &self.policy.who {
+            Who::Key(key) => return Ok(Signer::Key { hint: key.hint() }),
+            Who::Identity {
+                identity,
+                issuer,
+                claims,
+            } => (identity, issuer, claims),
+        };
+        let certificate = result
+            .certificate()
+            .filter(|_| result.certificate_verified())
+            .ok_or_else(|| Reason::Certificate("it has not been verified".to_owned()))?;
+        let found = identity_of(certificate).unwrap_or_default();
+        if !identity.matches(found) {
+            return Err(Reason::OtherIdentity {
+                found: shown(found),
+                wanted: identity.to_string(),
+            });
+        }
+        let vouching = certificate.issuer.as_deref().unwrap_or_default();
+        if !issuer.matches(vouching) {
+            return Err(Reason::OtherIssuer {
+                found: shown(vouching),
+                wanted: issuer.to_string(),
+            });
+        }
+        for (claim, wanted) in claims {
+            let value = claim.of(&certificate.ci_claims);
+            if !value.is_some_and(|value| wanted.matches(value)) {
+                return Err(Reason::OtherClaim {
+                    claim: *claim,
+                    found: value.map(shown),
+                    wanted: wanted.to_string(),
+                });
+            }
+        }
+        Ok(Signer::Identity {
+            identity: found.to_owned(),
+            issuer: vouching.to_owned(),
+            claims: Claim::ALL
+                .iter()
+                .filter_map(|claim| {
+                    let value = claim.of(&certificate.ci_claims)?;
+                    Some((*claim, value.to_owned()))
+                })
+                .collect(),
+        })
+    }
+}
+
+/// A message with its signature, as it can be checked by a key alone.
+pub(super) struct Signed<'a> {
+    pub(super) message: &'a [u8],
+    pub(super) signature: &'a [u8],
+    /// Whether it may be a key's. Bundles say so; a layer's annotations can have both.
+    pub(super) keyed: bool,
+    /// Whom the certificate that is there names. Nothing of it has been verified: it is for messages.
+    pub(super) identity: Option<String>,
+    /// Whether it is of a bundle.
+    pub(super) bundle: bool,
+}
+
+fn fits(key: &PublicKey, signed: &Signed<'_>) -> bool {
+    if key.verify(signed.message, signed.signature).is_ok() {
+        return true;
+    }
+    // Where cosign signs bundles by P-384 keys at all, it hashes with SHA-384.
+    signed.bundle
+        && key.algorithm() == Algorithm::EcdsaP384
+        && sigstore_crypto::verify_signature(
+            &DerPublicKey::new(key.spki().to_vec()),
+            signed.message,
+            &SignatureBytes::new(signed.signature.to_vec()),
+            SigningScheme::EcdsaP384Sha384,
+        )
+        .is_ok()
+}
+
+/// Tells whether a bundle is a key's, and whom its certificate names if not.
+pub(super) fn material(bundle: &Bundle) -> (bool, Option<String>) {
+    let keyed = matches!(
+        bundle.verification_material.content,
+        VerificationMaterialContent::PublicKey(_)
+    );
+    let identity = bundle
+        .signing_certificate()
+        .and_then(|der| sigstore_crypto::parse_certificate_info(der).ok())
+        .and_then(|certificate| identity_of(&certificate).map(shown));
+    (keyed, identity)
+}
+
+fn identity_of(certificate: &CertificateInfo) -> Option<&str> {
+    certificate.identity.as_ref().map(SubjectAltName::as_str)
+}
+
+/// Says in our words what the library found. Its texts hold pieces of the bundle, so they are cut to a line.
+fn reason(error: &Error) -> Reason {
+    let text = shown(&error.to_string());
+    match error {
+        Error::SignatureInvalid(_) => Reason::Signature(text),
+        Error::Certificate(_) => Reason::Certificate(text),
+        // The subject of the statement has been compared before: what is left is the hash that the log has.
+        Error::TransparencyLog(_) | Error::ArtifactMismatch(_) => Reason::LogEntry(text),
+        Error::Timestamp(TimestampError::NoVerifiedTimestamp(_)) => Reason::NoTimestamp,
+        Error::Timestamp(_) => Reason::Timestamp(text),
+        Error::Bundle(inner) => match inner {
+            sigstore_bundle::Error::MissingInclusionPromise(_)
+            | sigstore_bundle::Error::MissingInclusionProof(_)
+            | sigstore_bundle::Error::MissingCheckpoint
+            | sigstore_bundle::Error::CheckpointRootMismatch
+            | sigstore_bundle::Error::LogIndexOutOfRange { .. } => Reason::LogEntry(text),
+            sigstore_bundle::Error::MissingSigningTimeEvidence
+            | sigstore_bundle::Error::MissingTimestamp => Reason::NoTimestamp,
+            _ => Reason::Malformed(text),
+        },
+        Error::InvalidBundle(_) | Error::Types(_) => Reason::Malformed(text),
+        _ => Reason::Unsupported(text),
+    }
+}

@@ -1,0 +1,86 @@
+//! What is trusted without a key: the authorities and logs of a `trusted_root.json`.
+
+use std::fmt;
+
+use sigstore_trust_root::{SIGSTORE_PRODUCTION_TRUSTED_ROOT, TrustedRoot as Wire};
+use sigstore_verify::Verifier;
+
+use super::VerifyError;
+
+/// The most bytes that a trusted root may have. The public one has 7 KB.
+const SIZE_LIMIT: usize = 1024 * 1024;
+
+/// Certificate authorities, transparency logs and timestamp authorities, each with the time in which it is trusted.
+///
+/// This is the one place where the format of `trusted_root.json` (Sigstore's protobuf specification, `dev.sigstore.trustroot.v1`)
+/// is known.
+#[derive(Clone)]
+pub struct TrustedRoot {
+    wire: Wire,
+}
+
+impl TrustedRoot {
+    /// Reads a `trusted_root.json`, and refuses keys and certificates in it that cannot be used.
+    pub fn parse(bytes: &[u8]) -> Result<Self, VerifyError> {
+        let bad = |why: String| VerifyError::TrustedRoot { why };
+        if bytes.len() > SIZE_LIMIT {
+            return Err(bad(format!("it is larger than {SIZE_LIMIT} bytes")));
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| bad("it is no text".to_owned()))?;
+        let wire = Wire::from_json(text).map_err(|e| bad(e.to_string()))?;
+        if !wire
+            .media_type
+            .starts_with("application/vnd.dev.sigstore.trustedroot")
+        {
+            return Err(bad(format!("its media type is `{}`", wire.media_type)));
+        }
+        Verifier::new(&wire).map_err(|e| bad(e.to_string()))?;
+        Ok(Self { wire })
+    }
+
+    /// Returns the trusted root of the public Sigstore instance as it was when this program was built. Nothing is fetched.
+    pub fn public_instance() -> Result<Self, VerifyError> {
+        Self::parse(SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes())
+    }
+
+    /// Tells whether it names a transparency log.
+    pub fn has_logs(&self) -> bool {
+        !self.wire.tlogs.is_empty()
+    }
+
+    /// Tells whether it names a certificate authority.
+    pub fn has_certificate_authorities(&self) -> bool {
+        !self.wire.certificate_authorities.is_empty()
+    }
+
+    /// Tells whether it names a timestamp authority.
+    pub fn has_timestamp_authorities(&self) -> bool {
+        !self.wire.timestamp_authorities.is_empty()
+    }
+
+    pub(super) fn verifier(&self) -> Result<Verifier, VerifyError> {
+        Verifier::new(&self.wire).map_err(|e| VerifyError::TrustedRoot { why: e.to_string() })
+    }
+
+    /// Returns the same without the logs whose key was trusted at none of these times; `None` if all stay.
+    pub(super) fn with_logs_of(&self, times: &[jiff::Timestamp]) -> Option<Self> {
+        let mut wire = self.wire.clone();
+        wire.tlogs.retain(|log| {
+            log.public_key
+                .valid_for
+                .is_none_or(|window| times.iter().any(|&time| window.contains(time)))
+        });
+        (wire.tlogs.len() < self.wire.tlogs.len()).then_some(Self { wire })
+    }
+}
+
+impl fmt::Debug for TrustedRoot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TrustedRoot")
+            .field("logs", &self.wire.tlogs.len())
+            .field("certificates", &self.wire.certificate_authorities.len())
+            .field("ct_logs", &self.wire.ctlogs.len())
+            .field("timestamps", &self.wire.timestamp_authorities.len())
+            .finish()
+    }
+}
