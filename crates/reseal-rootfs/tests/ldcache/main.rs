@@ -1,0 +1,5 @@
+//! Caches of real images, and what ldconfig makes of them.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod whole;
