@@ -19,6 +19,12 @@ install_packages() {
 # tool_folder TOOL: the folder that build.sh put the tool into.
 tool_folder() { sed -n "s/^$1 //p" "$RUN/tools"; }
 
+# link_judges: names of their own for the programs that judge signatures.
+link_judges() {
+  local name program
+  while read -r name program; do ln -sfn "$program" "$RUN/bin/$name"; done <"$RUN/judges"
+}
+
 # link_tools: one folder with a link to each program; of the two buildkitds, the newer.
 link_tools() {
   local tool folder program
@@ -45,12 +51,18 @@ accepts() {
   python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])' "$1" 2>/dev/null
 }
 
-# choose_ports: free ports for the registries, the same ones in every run of up.sh with this run folder.
+# choose_ports: free ports for the servers, the same ones in every run of up.sh with this run folder.
 choose_ports() {
-  [[ -s $RUN/ports ]] || python3 - >"$RUN/ports" <<'PYTHON'
-import socket
-held = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
-for name, server in zip(("REGISTRY", "PLAIN", "AUTH"), held):
+  local name
+  local -a missing=()
+  touch "$RUN/ports"
+  for name in REGISTRY PLAIN AUTH AUTH2 OIDC FULCIO CT REKOR REKOR2 REKOR2_GRPC REKOR2_METRICS TSA; do
+    grep -q "^PORT_$name=" "$RUN/ports" || missing+=("$name")
+  done
+  python3 - "${missing[@]}" >>"$RUN/ports" <<'PYTHON'
+import socket, sys
+held = [socket.create_server(("127.0.0.1", 0)) for _ in sys.argv[1:]]
+for name, server in zip(sys.argv[1:], held):
     print(f"PORT_{name}={server.getsockname()[1]}")
 PYTHON
   # shellcheck source=/dev/null
@@ -97,10 +109,14 @@ start_plain_registry() {
   put_env REGISTRY_PLAIN "127.0.0.1:$PORT_PLAIN"
 }
 
+# secret FILE: makes a password in the file, once, and prints it.
+secret() {
+  [[ -s $1 ]] || (umask 077 && head -c 12 /dev/urandom | base64 | tr '+/' '-_' >"$1")
+  cat "$1"
+}
+
 start_auth_registry() {
-  [[ -s $RUN/password ]] || head -c 12 /dev/urandom | base64 | tr '+/' '-_' >"$RUN/password"
-  chmod 600 "$RUN/password"
-  PASSWORD=$(cat "$RUN/password")
+  PASSWORD=$(secret "$RUN/password")
   # The password reaches perl by its standard input: arguments are visible to everybody.
   # shellcheck disable=SC2016  # perl's own variables
   perl -e 'chomp(my $word = <STDIN>); print "reseal:", crypt($word, "\$2y\$05\$" . "resealresealresealrese"), "\n"' \
@@ -126,6 +142,19 @@ SCRIPT
   PATH=$RUN/counting:$PATH start_buildkitd bench "$RUN/bin"
 }
 
+# A registry of another owner: other credentials, and unlike the one before with the referrers API and its header.
+start_second_auth_registry() {
+  local password
+  password=$(secret "$RUN/password2")
+  mkdir -p "$RUN/registry-auth2"
+  serve registry-auth2 "$RUN/bin/registry" --addr "127.0.0.1:$PORT_AUTH2" --dir "$RUN/registry-auth2" \
+    --user release --password-file "$RUN/password2" --oci-subject
+  wait_until 20 "the second registry with passwords" answers --user "release:$password" "http://127.0.0.1:$PORT_AUTH2/v2/"
+  put_env REGISTRY_AUTH2 "127.0.0.1:$PORT_AUTH2"
+  put_env REGISTRY_AUTH2_USER release
+  put_env REGISTRY_AUTH2_PASSWORD "$password"
+}
+
 # start_buildkitd WHICH FOLDER: WHICH is new, old or bench.
 start_buildkitd() {
   local which=$1 folder=$2 port
@@ -143,7 +172,7 @@ root = "$RUN/buildkit-$which/state"
 [worker.containerd]
   enabled = false
 CONFIG
-    for port in "$PORT_REGISTRY" "$PORT_PLAIN" "$PORT_AUTH"; do
+    for port in "$PORT_REGISTRY" "$PORT_PLAIN" "$PORT_AUTH" "$PORT_AUTH2"; do
       printf '[registry."127.0.0.1:%s"]\n  http = true\n' "$port"
     done
     # copa pulls its tools from these two; up.sh bench puts them into the local registry.
@@ -211,7 +240,7 @@ start_dockerd() {
   cat >"$RUN/docker/daemon.json" <<CONFIG
 {"data-root": "$RUN/docker/data", "exec-root": "$RUN/docker/exec", "pidfile": "$RUN/docker/pidfile",
  "hosts": ["unix://$RUN/docker.sock"], "features": {"containerd-snapshotter": true},
- "insecure-registries": ["127.0.0.1:$PORT_REGISTRY", "127.0.0.1:$PORT_PLAIN", "127.0.0.1:$PORT_AUTH"]}
+ "insecure-registries": ["127.0.0.1:$PORT_REGISTRY", "127.0.0.1:$PORT_PLAIN", "127.0.0.1:$PORT_AUTH", "127.0.0.1:$PORT_AUTH2"]}
 CONFIG
   if ! is_alive "$RUN/pid/dockerd"; then
     # down.sh takes back what dockerd does to the network, unless another dockerd was there before.

@@ -2,7 +2,7 @@
 # build.sh TOOL...    builds the named tool modules of this folder that the cache does not hold yet
 #                     and prints one line "TOOL BIN-FOLDER" for each.
 #
-# A tool's folder in the cache is named after the hash of its go.mod, go.sum and main.go, so nothing is built twice and
+# A tool's folder in the cache is named after the hash of its go.mod, go.sum and sources, so nothing is built twice and
 # a changed lock file never meets an old binary. The cache lies outside the checkout: RESEAL_TOOLS_CACHE,
 # else reseal-tools in XDG_CACHE_HOME or ~/.cache.
 set -euo pipefail
@@ -12,10 +12,8 @@ cache=${RESEAL_TOOLS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/reseal-tools}
 
 build_one() {
   local tool=$1 source=$here/$1 key bin work
-  local -a inputs=(go.mod go.sum)
   [[ -d $source ]] || { echo "build.sh: there is no tool module '$tool' in $here" >&2; return 2; }
-  [[ ! -e $source/main.go ]] || inputs+=(main.go)
-  key=$(cd "$source" && sha256sum "${inputs[@]}" | sha256sum | cut -c1-16)
+  key=$(cd "$source" && shopt -s nullglob && sha256sum -- go.mod go.sum *.go | sha256sum | cut -c1-16)
   bin=$cache/$tool-$key/bin
   if [[ ! -e $bin/.complete ]]; then
     mkdir -p "$cache"
