@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use reseal_oci::{Descriptor, Digest, RawManifest, Repository};
 
 use crate::client::Shared;
-use crate::error::StoreError;
+use crate::error::{Class, StoreError};
+use crate::referrers::subject_of;
 use crate::remote::Remote;
 use crate::store::{BlobReader, BlobSource, Counts, Store, Target};
 
@@ -25,6 +26,17 @@ impl Mirrored {
             .map(|mirror| (mirror, false))
             .chain(std::iter::once((&self.origin, true)))
     }
+}
+
+/// Tells whether a tag holds a list of what belongs to an image. Such lists are read to be added to and written back: from what a
+/// mirror knew some time ago, that would undo what others have added since. So the registry itself is asked first.
+fn is_list(reference: &Target) -> bool {
+    matches!(reference, Target::Tag(tag) if subject_of(tag.as_str()).is_some())
+}
+
+/// Tells whether a registry gave no answer, as where only its mirrors can be reached. It takes no writes then either.
+fn is_away(error: &StoreError) -> bool {
+    !matches!(error.class(), Class::NotFound | Class::Content)
 }
 
 /// Brings the settings' mirrors to the form `host[:port][/prefix]`, and notes which are named with `http://`.
@@ -93,6 +105,12 @@ impl Store for Mirrored {
     }
 
     async fn resolve(&self, reference: &Target) -> Result<Option<Descriptor>, StoreError> {
+        if is_list(reference) {
+            match self.origin.resolve(reference).await {
+                Err(error) if is_away(&error) => {}
+                result => return result,
+            }
+        }
         for mirror in &self.mirrors {
             match mirror.resolve(reference).await {
                 Ok(Some(found)) => return Ok(Some(found)),
@@ -106,6 +124,12 @@ impl Store for Mirrored {
     }
 
     async fn manifest(&self, reference: &Target) -> Result<RawManifest, StoreError> {
+        if is_list(reference) {
+            match self.origin.manifest(reference).await {
+                Err(error) if is_away(&error) => {}
+                result => return result,
+            }
+        }
         first!(self, place => place.manifest(reference))
     }
 
@@ -153,6 +177,11 @@ impl Store for Mirrored {
     }
 
     async fn referrers(&self, digest: &Digest) -> Result<Vec<Descriptor>, StoreError> {
-        self.origin.referrers(digest).await
+        match self.origin.referrers(digest).await {
+            Err(error) if is_away(&error) => {
+                first!(self, place => place.referrers(digest))
+            }
+            result => result,
+        }
     }
 }

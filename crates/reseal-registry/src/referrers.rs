@@ -21,6 +21,13 @@ pub(crate) fn tag_of(digest: &Digest) -> Option<Tag> {
     name.parse().ok()
 }
 
+/// Takes the name apart of a tag that holds what belongs to a digest: `sha256-<hex>`, or cosign's `sha256-<hex>.sig`, `.att`, ….
+pub(crate) fn subject_of(name: &str) -> Option<(Digest, &str)> {
+    let (digest, suffix) = name.split_once('.').unwrap_or((name, ""));
+    let digest = digest.replacen('-', ":", 1).parse().ok()?;
+    Some((digest, suffix))
+}
+
 /// Lists what the index under the fallback tag has.
 pub(crate) async fn by_tag<S: Store + ?Sized>(
     store: &S,

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{is_named, kind};
 use crate::error::StoreError;
+use crate::referrers::subject_of;
 use crate::store::MANIFEST_LIMIT;
 
 pub(super) const FILE: &str = "index.json";
@@ -157,7 +158,7 @@ impl IndexFile {
             };
             let wanted = kind::wanted(entry, name, &entries);
             let has = entry.annotations.get(kind::KIND).map(String::as_str);
-            if kind::parse(name).is_some() && has != wanted {
+            if subject_of(name).is_some() && has != wanted {
                 self.manifests[place] = self.annotated(&self.manifests[place], wanted)?;
             }
         }

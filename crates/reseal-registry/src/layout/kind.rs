@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use reseal_oci::{Descriptor, Digest, Kind};
 
 use super::index::REF_NAME;
+use crate::referrers::subject_of;
 
 /// The annotation's name.
 pub(super) const KIND: &str = "kind";
@@ -13,16 +14,6 @@ const IMAGE: &str = "dev.cosignproject.cosign/image";
 const INDEX: &str = "dev.cosignproject.cosign/imageIndex";
 const SIGNATURES: &str = "dev.cosignproject.cosign/sigs";
 const ATTESTATIONS: &str = "dev.cosignproject.cosign/atts";
-
-/// Takes a name apart that cosign makes of a digest: `sha256-<hex>.sig`.
-pub(super) fn parse(name: &str) -> Option<(Digest, &str)> {
-    let (digest, suffix) = match name.split_once('.') {
-        Some((digest, suffix)) => (digest, suffix),
-        None => (name, ""),
-    };
-    let digest = digest.replacen('-', ":", 1).parse().ok()?;
-    Some((digest, suffix))
-}
 
 /// Returns what the entry with this name must be annotated with, among all `entries`; `None` for what cosign must not find.
 ///
@@ -33,7 +24,7 @@ pub(super) fn wanted(
     name: &str,
     entries: &[Descriptor],
 ) -> Option<&'static str> {
-    match parse(name) {
+    match subject_of(name) {
         None => match Kind::of(&entry.media_type) {
             Kind::Image => Some(IMAGE),
             Kind::Index => Some(INDEX),
@@ -58,14 +49,14 @@ fn images(entries: &[Descriptor]) -> BTreeSet<&Digest> {
 /// Tells whether an entry is there for itself, not for what belongs to another.
 pub(super) fn is_image(entry: &Descriptor) -> bool {
     let text = |key| entry.annotations.get(key).map(String::as_str);
-    text(REF_NAME).is_none_or(|name| parse(name).is_none())
+    text(REF_NAME).is_none_or(|name| subject_of(name).is_none())
         && text(KIND).is_none_or(|kind| kind != SIGNATURES && kind != ATTESTATIONS)
 }
 
 /// Finds the entry that cosign would take for a name of its own, in a layout without names that `cosign save` made: that holds
 /// one image, and what belongs to it.
 pub(super) fn unnamed(name: &str, entries: &[Descriptor]) -> Option<Descriptor> {
-    let (subject, suffix) = parse(name)?;
+    let (subject, suffix) = subject_of(name)?;
     let kind = match suffix {
         "sig" => SIGNATURES,
         "att" => ATTESTATIONS,
@@ -109,7 +100,7 @@ mod tests {
     }
 
     fn kinds(layout: &Layout) -> Vec<(String, Option<String>)> {
-        let short = |name: String| match parse(&name) {
+        let short = |name: String| match subject_of(&name) {
             Some((_, suffix)) => format!("…{suffix}"),
             None => name,
         };

@@ -259,6 +259,49 @@ async fn reads_go_to_the_mirror_first_and_writes_never() {
 }
 
 #[tokio::test]
+async fn lists_that_are_added_to_are_not_read_from_a_mirror_while_the_registry_answers() {
+    let (origin, mirror) = (FakeRegistry::start().await, FakeRegistry::start().await);
+    let setup = Setup::with(None, |settings| {
+        settings.retries = 0;
+        settings.mirrors.insert(
+            origin.host().to_owned(),
+            vec![format!("http://{}", mirror.host())],
+        );
+    });
+    let store = setup.open(&origin, "a");
+    let subject = blob(b"subject").digest;
+    let old = image(&mirror, "a", "old");
+    let new = image(&origin, "a", "new");
+    let fallback = subject.as_str().replace(':', "-");
+    for suffix in ["", ".sig", ".att"] {
+        let name = format!("{fallback}{suffix}");
+        mirror.put_manifest("a", MANIFEST, &old.bytes, Some(&name));
+        assert_eq!(store.resolve(&tag(&name)).await.unwrap(), None);
+        let missing = store.manifest(&tag(&name)).await;
+        assert!(matches!(missing, Err(StoreError::NotFound { .. })));
+        origin.put_manifest("a", MANIFEST, &new.bytes, Some(&name));
+        assert_eq!(store.manifest(&tag(&name)).await.unwrap(), new);
+        let found = store.resolve(&tag(&name)).await.unwrap();
+        assert_eq!(found, Some(new.descriptor()));
+    }
+    let list = format!(
+        r#"{{"schemaVersion":2,"manifests":[{}]}}"#,
+        old.descriptor().to_json()
+    );
+    mirror.put_manifest("a", INDEX, list.as_bytes(), Some(&fallback));
+    origin.put_manifest("a", INDEX, br#"{"manifests":[]}"#, Some(&fallback));
+    assert_eq!(store.referrers(&subject).await.unwrap(), []);
+    // Where only the mirror can be reached, it must do.
+    origin.fault(Fault::status("GET", "*", 503).times(100));
+    origin.fault(Fault::status("HEAD", "*", 503).times(100));
+    let name = format!("{fallback}.sig");
+    assert_eq!(store.manifest(&tag(&name)).await.unwrap(), old);
+    let found = store.resolve(&tag(&name)).await.unwrap();
+    assert_eq!(found, Some(old.descriptor()));
+    assert_eq!(store.referrers(&subject).await.unwrap(), [old.descriptor()]);
+}
+
+#[tokio::test]
 async fn referrers_come_from_the_api_page_by_page_or_from_the_fallback_tag() {
     for referrers in [Some(2), Some(100), None] {
         let fake = FakeRegistry::start_with(Options {
