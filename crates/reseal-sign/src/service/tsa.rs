@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn the_request_has_the_imprint_and_wants_the_certificate() {
         let bytes = request(&[7; 32], &NONCE);
-        let mut expected = vec![0x30, 66, 2, 1, 1, 0x30, 49, 0x30, 13, 6, 9];
+        let mut expected = vec![0x30, 67, 2, 1, 1, 0x30, 49, 0x30, 13, 6, 9];
         expected.extend(oid::SHA256);
         expected.extend([5, 0, 4, 32]);
         expected.extend([7; 32]);

@@ -2,10 +2,26 @@
 //!
 //! Everything here is a function of its input: no clock, no environment.
 
+mod cyclonedx;
+pub mod facts;
+mod openvex;
+mod provenance;
+mod purl;
+mod spdx;
+mod verification;
+mod vuln;
+
 use std::collections::BTreeMap;
 
 use reseal_oci::Digest;
 use serde_json::{Value, json};
+
+pub use cyclonedx::cyclonedx;
+pub use openvex::openvex;
+pub use provenance::{BUILD_TYPE, provenance};
+pub use spdx::spdx;
+pub use verification::verification;
+pub use vuln::{Scan, vuln};
 
 /// The type of every statement that is written.
 pub const STATEMENT_V1: &str = "https://in-toto.io/Statement/v1";
