@@ -56,7 +56,7 @@ fn write(pkcs8: &[u8], public: &PublicKey, password: &Secret) -> Result<KeyFiles
         })?;
     }
     Ok(KeyFiles {
-        private: seal(pkcs8, password, &salt, &nonce)?,
+        private: seal(pkcs8, COST, password, &salt, &nonce)?,
         public: public.to_pem(),
     })
 }
@@ -94,11 +94,12 @@ struct Cipher {
 
 fn seal(
     pkcs8: &[u8],
+    cost: u64,
     password: &Secret,
     salt: &[u8; 32],
     nonce: &[u8; 24],
 ) -> Result<String, KeyError> {
-    let key = derive(COST, password, salt)?;
+    let key = derive(cost, password, salt)?;
     let ciphertext = XSalsa20Poly1305::new(&key.into())
         .encrypt(nonce.into(), pkcs8)
         .map_err(|_| KeyError::Crypto {
@@ -108,7 +109,7 @@ fn seal(
         kdf: Kdf {
             name: "scrypt".to_owned(),
             params: Params {
-                cost: COST,
+                cost,
                 block: BLOCK,
                 parallel: PARALLEL,
             },
@@ -174,4 +175,91 @@ fn derive(cost: u64, password: &Secret, salt: &[u8]) -> Result<[u8; 32], KeyErro
     let mut key = [0; 32];
     scrypt::scrypt(password.expose().as_bytes(), salt, &params, &mut key).map_err(|_| failed())?;
     Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::load_key;
+
+    fn sealed(cost: u64) -> String {
+        let pkcs8 = FileKey::generate().unwrap().to_pkcs8().unwrap();
+        seal(&pkcs8, cost, &Secret::new("pass"), &[1; 32], &[2; 24]).unwrap()
+    }
+
+    /// Opens a file whose JSON was changed.
+    fn changed(change: &dyn Fn(&mut serde_json::Value)) -> Result<FileKey, KeyError> {
+        let block = pem::blocks(&sealed(2)).remove(0);
+        let mut json = serde_json::from_slice(&block.contents).unwrap();
+        change(&mut json);
+        let text = pem::write(&block.label, json.to_string().as_bytes());
+        load_key(text.as_bytes(), &|| Ok(Secret::new("pass")))
+    }
+
+    #[test]
+    fn files_of_older_versions_with_a_lower_cost_open() {
+        for cost in [2, 32_768] {
+            let text = sealed(cost).replace("SIGSTORE", "COSIGN");
+            load_key(text.as_bytes(), &|| Ok(Secret::new("pass"))).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_file_is_written_as_cosign_writes_it() {
+        let block = pem::blocks(&sealed(2)).remove(0);
+        assert_eq!(block.label, "ENCRYPTED SIGSTORE PRIVATE KEY");
+        let text = String::from_utf8(block.contents).unwrap();
+        let head = r#"{"kdf":{"name":"scrypt","params":{"N":2,"r":8,"p":1},"salt":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="},"cipher":{"name":"nacl/secretbox","nonce":"AgICAgICAgICAgICAgICAgICAgICAgIC"},"ciphertext":""#;
+        assert!(text.starts_with(head), "{text}");
+    }
+
+    #[test]
+    fn parameters_that_nobody_writes_are_refused_before_the_password_is_asked_for() {
+        let block = pem::blocks(&sealed(2)).remove(0);
+        for (path, value, part) in [
+            (
+                "/kdf/params/N",
+                serde_json::json!(1_u64 << 21),
+                "N = 2097152",
+            ),
+            ("/kdf/params/N", serde_json::json!(65_535), "N = 65535"),
+            ("/kdf/params/N", serde_json::json!(0), "N = 0"),
+            ("/kdf/params/N", serde_json::json!(1), "N = 1"),
+            (
+                "/kdf/params/N",
+                serde_json::json!(u64::MAX),
+                "N = 18446744073709551615",
+            ),
+            ("/kdf/params/r", serde_json::json!(1_000_000), "r = 1000000"),
+            ("/kdf/params/p", serde_json::json!(9), "p = 9"),
+            ("/kdf/name", serde_json::json!("argon2"), "`argon2`"),
+            ("/cipher/name", serde_json::json!("aes"), "`aes`"),
+        ] {
+            let mut json: serde_json::Value = serde_json::from_slice(&block.contents).unwrap();
+            *json.pointer_mut(path).unwrap() = value;
+            let text = pem::write(&block.label, json.to_string().as_bytes());
+            let never =
+                || -> Result<Secret, KeyError> { unreachable!("the file is refused first") };
+            let error = load_key(text.as_bytes(), &never).unwrap_err();
+            assert!(error.to_string().contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn damaged_files_are_refused_and_a_changed_one_does_not_open() {
+        let damaged: [&dyn Fn(&mut serde_json::Value); 4] = [
+            &|json| json["cipher"]["nonce"] = "AAAA".into(),
+            &|json| json["kdf"]["salt"] = "!".into(),
+            &|json| json["ciphertext"] = 7.into(),
+            &|json| *json = serde_json::json!([]),
+        ];
+        for change in damaged {
+            assert!(matches!(changed(change), Err(KeyError::Malformed { .. })));
+        }
+        assert!(changed(&|_| ()).is_ok());
+        assert!(matches!(
+            changed(&|json| json["ciphertext"] = "AAAA".into()),
+            Err(KeyError::WrongPassword)
+        ));
+    }
 }
