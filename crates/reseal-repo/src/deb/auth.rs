@@ -1,0 +1,119 @@
+//! Logins for package sources (`apt_auth.conf(5)`).
+
+use std::collections::BTreeMap;
+
+use super::config::fragments;
+use crate::error::RepoError;
+use crate::secret::Secret;
+use crate::settings::Login;
+
+/// Reads `auth.conf` and `auth.conf.d/*.conf`, of the image or of the user: paths are those below the root of either.
+pub fn read_auth(files: &BTreeMap<String, Vec<u8>>) -> Result<Vec<Login>, RepoError> {
+    let main = files
+        .get("etc/apt/auth.conf")
+        .or_else(|| files.get("/etc/apt/auth.conf"))
+        .map(|bytes| ("etc/apt/auth.conf", bytes.as_slice()));
+    let mut out = Vec::new();
+    let parts = fragments(files, "etc/apt/auth.conf.d/", &["conf"], false);
+    for (path, bytes) in main.into_iter().chain(parts) {
+        let text = String::from_utf8_lossy(bytes);
+        let logins = parse(&text).map_err(|why| RepoError::Configuration {
+            place: path.to_owned(),
+            why: why.to_owned(),
+        })?;
+        out.extend(logins);
+    }
+    Ok(out)
+}
+
+fn parse(text: &str) -> Result<Vec<Login>, &'static str> {
+    let mut words = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#'))
+        .flat_map(str::split_whitespace);
+    let mut out: Vec<Login> = Vec::new();
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or("it ends in the middle of a login");
+        match word {
+            "machine" => out.push(machine(value()?)),
+            "login" | "account" | "password" => {
+                let value = value()?;
+                let login = out.last_mut().ok_or("a login comes before any `machine`")?;
+                match word {
+                    "login" => value.clone_into(&mut login.name),
+                    "password" => login.password = Secret::new(value),
+                    _ => {}
+                }
+            }
+            // The words themselves are not shown: one may be a password.
+            _ => return Err("it is not made of `machine`, `login` and `password`"),
+        }
+    }
+    Ok(out)
+}
+
+fn machine(text: &str) -> Login {
+    let (scheme, rest) = match text.split_once("://") {
+        Some((scheme, rest)) => (Some(scheme.to_ascii_lowercase()), rest),
+        None => (None, text),
+    };
+    let (host, path) = match rest.find('/') {
+        Some(at) => rest.split_at(at),
+        None => (rest, ""),
+    };
+    Login {
+        scheme,
+        host: host.to_owned(),
+        path: path.to_owned(),
+        name: String::new(),
+        password: Secret::new(""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logins_are_read_in_order_and_their_passwords_not_shown() {
+        let files = BTreeMap::from([
+            (
+                "etc/apt/auth.conf".to_owned(),
+                b"# comment\nmachine a.example:8443/private login me password s3cret\nmachine b.example\n  login you\n  password t0p\n".to_vec(),
+            ),
+            (
+                "etc/apt/auth.conf.d/more.conf".to_owned(),
+                b"machine http://c.example/x login c password c".to_vec(),
+            ),
+            ("etc/apt/auth.conf.d/more.save".to_owned(), b"rubbish".to_vec()),
+        ]);
+        let logins = read_auth(&files).unwrap();
+        let shown: Vec<String> = logins
+            .iter()
+            .map(|l| {
+                format!(
+                    "{:?} {}{} {} {}",
+                    l.scheme,
+                    l.host,
+                    l.path,
+                    l.name,
+                    l.password.expose()
+                )
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                "None a.example:8443/private me s3cret",
+                "None b.example you t0p",
+                "Some(\"http\") c.example/x c c",
+            ]
+        );
+        assert!(!format!("{logins:?}").contains("s3cret"));
+        for bad in ["login x", "machine", "machine x login", "machine x s3cret"] {
+            let files = BTreeMap::from([("etc/apt/auth.conf".to_owned(), bad.as_bytes().to_vec())]);
+            let error = read_auth(&files).unwrap_err().to_string();
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+    }
+}

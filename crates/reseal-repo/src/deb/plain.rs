@@ -1,0 +1,185 @@
+//! Reads package lists: unpacks, checks, keeps a form that unpacks fast, and hands out stanza by stanza.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Write};
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use flate2::bufread::MultiGzDecoder;
+use liblzma::bufread::XzDecoder;
+use liblzma::stream::{CONCATENATED, Stream};
+use reseal_pkg::dpkg::split_stream;
+use tempfile::NamedTempFile;
+
+use crate::cache::Cache;
+use crate::digest::{ContentDigest, Hasher};
+use crate::error::RepoError;
+
+const BUFFER: usize = 256 << 10;
+/// What a list may unpack to where the release file does not say.
+const LIMIT: u64 = 2 << 30;
+/// What the unpackers may need; lists that need more are not made by any archive.
+const XZ_MEMORY: u64 = 80 << 20;
+const ZSTD_WINDOW_LOG: u32 = 25;
+/// Three times the speed of gzip at its size.
+const LEVEL: i32 = 1;
+
+/// Size and digest of an unpacked list, by the release file.
+pub(super) type Plain = (u64, ContentDigest);
+
+/// Reads a list that was recompressed earlier; `false` if there is none, or none that is whole. In that case `each` has seen
+/// nothing that counts.
+pub(super) fn read_kept(
+    cache: &Cache,
+    plain: Plain,
+    each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+) -> Result<bool, RepoError> {
+    let Some(file) = cache.open_plain(plain.1)? else {
+        return Ok(false);
+    };
+    if matches!(unpack_kept(file, plain, each), Ok(true)) {
+        return Ok(true);
+    }
+    cache.drop_plain(plain.1);
+    Ok(false)
+}
+
+fn unpack_kept(
+    file: File,
+    plain: Plain,
+    each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+) -> io::Result<bool> {
+    let mut tee = Tee::new(zstd::Decoder::new(file)?, None, plain.0);
+    split_stream(BufReader::with_capacity(BUFFER, &mut tee), each)?;
+    Ok(tee.finish()? == plain)
+}
+
+/// Reads a fetched list, whose own digest has been checked, and keeps it in a form that unpacks faster. What `each` has seen
+/// counts only if this returns without error.
+pub(super) fn read_fetched(
+    cache: &Cache,
+    path: &Path,
+    suffix: &str,
+    plain: Option<Plain>,
+    what: &str,
+    each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+) -> Result<(), RepoError> {
+    let broken = |error: &io::Error| RepoError::malformed(what, error.to_string());
+    let file = File::open(path).map_err(|e| RepoError::file("read", path, &e))?;
+    let reader = BufReader::with_capacity(BUFFER, file);
+    let unpacked: Box<dyn Read> = match suffix {
+        ".xz" => {
+            let stream = Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED)
+                .map_err(|e| broken(&e.into()))?;
+            Box::new(XzDecoder::new_stream(reader, stream))
+        }
+        ".gz" => Box::new(MultiGzDecoder::new(reader)),
+        ".zst" => {
+            let mut decoder = zstd::Decoder::with_buffer(reader).map_err(|e| broken(&e))?;
+            decoder
+                .window_log_max(ZSTD_WINDOW_LOG)
+                .map_err(|e| broken(&e))?;
+            Box::new(decoder)
+        }
+        _ => Box::new(reader),
+    };
+    let keep = match plain {
+        Some(_) => Some(Keep::new(cache)?),
+        None => None,
+    };
+    let limit = plain.map_or(LIMIT, |(size, _)| size);
+    let mut tee = Tee::new(unpacked, keep, limit);
+    split_stream(BufReader::with_capacity(BUFFER, &mut tee), each).map_err(|e| broken(&e))?;
+    let (found, keep) = (tee.finish().map_err(|e| broken(&e))?, tee.keep);
+    let Some(expected) = plain else {
+        return Ok(());
+    };
+    if found.0 != expected.0 {
+        return Err(RepoError::SizeMismatch {
+            what: format!("{what}, unpacked,"),
+            expected: expected.0,
+            found: found.0,
+        });
+    }
+    if found.1 != expected.1 {
+        return Err(RepoError::DigestMismatch {
+            what: format!("{what}, unpacked,"),
+            expected: expected.1.to_string(),
+            found: found.1.to_string(),
+        });
+    }
+    if let Some(keep) = keep {
+        keep.store(cache, expected.1);
+    }
+    Ok(())
+}
+
+/// A recompressed copy that is being written. A full disk is no reason to stop: the copy is a convenience.
+struct Keep(Option<zstd::Encoder<'static, NamedTempFile>>);
+
+impl Keep {
+    fn new(cache: &Cache) -> Result<Self, RepoError> {
+        Ok(Self(zstd::Encoder::new(cache.temporary()?, LEVEL).ok()))
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(encoder) = &mut self.0
+            && encoder.write_all(bytes).is_err()
+        {
+            self.0 = None;
+        }
+    }
+
+    fn store(self, cache: &Cache, digest: ContentDigest) {
+        let stored = self
+            .0
+            .and_then(|encoder| encoder.finish().ok())
+            .is_some_and(|file| cache.store_plain(file, digest).is_ok());
+        if !stored {
+            tracing::debug!("a package list could not be kept in the cache");
+        }
+    }
+}
+
+/// A reader that computes the digest of what passes, keeps a copy, and ends one byte after the limit.
+struct Tee<R> {
+    inner: R,
+    hasher: Hasher,
+    keep: Option<Keep>,
+    size: u64,
+    limit: u64,
+}
+
+impl<R: Read> Tee<R> {
+    fn new(inner: R, keep: Option<Keep>, limit: u64) -> Self {
+        Self {
+            inner,
+            hasher: Hasher::default(),
+            keep,
+            size: 0,
+            limit,
+        }
+    }
+
+    /// Reads what is left, up to the limit, and returns the size and the digest of all.
+    fn finish(&mut self) -> io::Result<Plain> {
+        let mut rest = vec![0; BUFFER];
+        while self.read(&mut rest)? > 0 {}
+        Ok((self.size, std::mem::take(&mut self.hasher).finish()))
+    }
+}
+
+impl<R: Read> Read for Tee<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.size > self.limit {
+            return Ok(0);
+        }
+        let count = self.inner.read(buffer)?;
+        self.hasher.write_all(&buffer[..count])?;
+        if let Some(keep) = &mut self.keep {
+            keep.write(&buffer[..count]);
+        }
+        self.size += count as u64;
+        Ok(count)
+    }
+}

@@ -1,0 +1,233 @@
+//! HTTP clients: who is trusted, and which way a request goes.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::Url;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::error::RepoError;
+use crate::settings::{HttpSettings, ProxyRule};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// One connection pool for each kind of trust, made when it is first needed: reading the system's roots takes a while.
+pub(super) struct Clients {
+    proxy: Option<String>,
+    image_proxies: Arc<[ProxyRule]>,
+    ca: Vec<PathBuf>,
+    stall: Duration,
+    user_agent: String,
+    pools: Mutex<BTreeMap<(bool, bool), reqwest::Client>>,
+}
+
+impl Clients {
+    pub(super) fn new(settings: &HttpSettings, image_proxies: Vec<ProxyRule>) -> Self {
+        Self {
+            proxy: settings.proxy.clone(),
+            image_proxies: image_proxies.into(),
+            ca: settings.ca.clone(),
+            stall: settings.stall,
+            user_agent: settings.user_agent.clone(),
+            pools: Mutex::default(),
+        }
+    }
+
+    /// Returns the client for an address.
+    pub(super) fn for_url(&self, url: &Url) -> Result<reqwest::Client, RepoError> {
+        let key = (url.scheme() == "https", is_loopback(url));
+        let (secure, local) = key;
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = pools.get(&key) {
+            return Ok(client.clone());
+        }
+        let ca: &[PathBuf] = if secure { &self.ca } else { &[] };
+        let mut builder = reqwest::Client::builder()
+            .use_preconfigured_tls(tls(ca, secure)?)
+            .user_agent(&self.user_agent)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(self.stall)
+            // Redirects are followed by our own code, which knows what must not go to another host.
+            .redirect(reqwest::redirect::Policy::none());
+        builder = match &self.proxy {
+            // A proxy has another loopback.
+            _ if local => builder.no_proxy(),
+            Some(direct) if direct.eq_ignore_ascii_case("direct") => builder.no_proxy(),
+            Some(proxy) => {
+                builder.proxy(reqwest::Proxy::all(proxy).map_err(|error| settings(&error))?)
+            }
+            None if self.image_proxies.is_empty() => builder,
+            None => {
+                let rules = Arc::clone(&self.image_proxies);
+                builder.proxy(reqwest::Proxy::custom(move |url| proxy_of(&rules, url)))
+            }
+        };
+        let client = builder.build().map_err(|error| settings(&error))?;
+        pools.insert(key, client.clone());
+        Ok(client)
+    }
+}
+
+/// Returns the image's proxy for an address: that for its host, else that for all.
+fn proxy_of(rules: &[ProxyRule], url: &Url) -> Option<Url> {
+    let for_host = |host: Option<&str>| {
+        rules
+            .iter()
+            .rev()
+            .find(|rule| rule.scheme == url.scheme() && rule.host.as_deref() == host)
+    };
+    let rule = for_host(url.host_str()).or_else(|| for_host(None))?;
+    if rule.proxy.eq_ignore_ascii_case("direct") {
+        return None;
+    }
+    Url::parse(&rule.proxy).ok()
+}
+
+/// Makes the TLS side of a client. Without `system_roots` it trusts nobody: for servers without TLS.
+fn tls(ca: &[PathBuf], system_roots: bool) -> Result<ClientConfig, RepoError> {
+    let mut roots = RootCertStore::empty();
+    if system_roots {
+        // Honours SSL_CERT_FILE and SSL_CERT_DIR. One broken certificate in the system's store is no reason to stop.
+        let loaded = rustls_native_certs::load_native_certs();
+        for error in &loaded.errors {
+            tracing::debug!(%error, "a system certificate could not be read");
+        }
+        roots.add_parsable_certificates(loaded.certs);
+    }
+    for file in ca {
+        let certificates: Vec<_> = CertificateDer::pem_file_iter(file)
+            .and_then(Iterator::collect)
+            .map_err(|error| unusable(file, &error.to_string()))?;
+        let count = certificates.len();
+        let (added, _) = roots.add_parsable_certificates(certificates);
+        if added < count || count == 0 {
+            return Err(unusable(
+                file,
+                "it holds no certificate, or one that is damaged",
+            ));
+        }
+    }
+    let mut config =
+        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| RepoError::Settings {
+                why: error.to_string(),
+            })?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn unusable(file: &Path, why: &str) -> RepoError {
+    RepoError::Settings {
+        why: format!("could not use certificate file {}: {why}", file.display()),
+    }
+}
+
+fn settings(error: &reqwest::Error) -> RepoError {
+    RepoError::Settings { why: causes(error) }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let host = host.trim_matches(['[', ']']);
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+/// Makes an error of a failed exchange, with advice where the cause is a known one.
+pub(super) fn failure(url: &str, error: reqwest::Error) -> RepoError {
+    let error = error.without_url();
+    let (mut advice, mut transient) = (None, !error.is_builder());
+    let mut link: Option<&(dyn Error + 'static)> = Some(&error);
+    while let Some(cause) = link {
+        if let Some(rustls::Error::InvalidCertificate(_)) = tls_error(cause) {
+            transient = false;
+            advice = Some(
+                "give the authority that signed the server's certificate as an extra one"
+                    .to_owned(),
+            );
+        }
+        link = cause.source();
+    }
+    RepoError::Transport {
+        url: url.to_owned(),
+        why: causes(&error),
+        advice,
+        transient,
+    }
+}
+
+/// Finds a TLS error in a cause. I/O errors hide what they wrap from the chain of causes, and may wrap one another.
+fn tls_error<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(found) = cause.downcast_ref::<rustls::Error>() {
+        return Some(found);
+    }
+    tls_error(cause.downcast_ref::<std::io::Error>()?.get_ref()?)
+}
+
+/// Joins the chain of causes, less what a cause repeats of the one before.
+fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut link = error.source();
+    while let Some(cause) = link {
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        link = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_images_proxy_for_a_host_goes_before_the_one_for_all() {
+        let rule = |scheme: &str, host: Option<&str>, proxy: &str| ProxyRule {
+            scheme: scheme.to_owned(),
+            host: host.map(str::to_owned),
+            proxy: proxy.to_owned(),
+        };
+        let rules = [
+            rule("http", None, "http://proxy.example:3128"),
+            rule("http", Some("near.example"), "DIRECT"),
+            rule("http", Some("far.example"), "http://other.example:80"),
+        ];
+        for (url, expected) in [
+            ("http://x.example/", Some("http://proxy.example:3128/")),
+            ("http://near.example/", None),
+            ("http://far.example/a", Some("http://other.example/")),
+            ("https://x.example/", None),
+        ] {
+            let found = proxy_of(&rules, &Url::parse(url).unwrap());
+            assert_eq!(found.as_ref().map(Url::as_str), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_bad_authority_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        std::fs::write(&file, "not a certificate").unwrap();
+        for path in [file, folder.path().join("missing.pem")] {
+            let error = tls(std::slice::from_ref(&path), false).unwrap_err();
+            assert!(
+                error.to_string().contains(path.to_str().unwrap()),
+                "{error}"
+            );
+        }
+    }
+}
