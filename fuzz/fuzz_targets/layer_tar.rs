@@ -1,10 +1,12 @@
 //! Any bytes are a layer or an error, and what is normalised can be scanned again.
 #![no_main]
 
-use std::io::Cursor;
+use std::io::{Cursor, Read};
 
 use libfuzzer_sys::fuzz_target;
-use reseal_oci::layer::{Classify, Keep, Wanted, decompress, normalise, read, scan};
+use reseal_oci::layer::{
+    Classify, Keep, LayerError, Meaning, Wanted, decompress, normalise, read, scan, visit,
+};
 
 /// Keeps everything.
 struct All;
@@ -27,6 +29,15 @@ fuzz_target!(|bytes: &[u8]| {
     };
     if let Ok(tar) = decompress(bytes) {
         let _ = read(tar, &wanted);
+    }
+    for names in [Meaning::Layer, Meaning::Plain] {
+        let _ = visit(bytes, names, &mut |member, contents| {
+            let mut kept = contents.take(1 << 16);
+            let length = std::io::copy(&mut kept, &mut std::io::sink());
+            let length = length.map_err(LayerError::Read)?;
+            assert_eq!(length, member.size.min(1 << 16), "{}", member.path);
+            Ok(())
+        });
     }
     let mut tar = Cursor::new(bytes);
     let Ok(found) = scan(&mut tar) else { return };

@@ -157,7 +157,7 @@ impl Directories {
         }
         let own = elf.soname.as_deref().unwrap_or(name);
         // A link that the package itself brings stays a name of its own: `libz.so` for `libz.so.1`.
-        let is_name = name == own || (name.ends_with(".so") && own.starts_with(name));
+        let is_name = name == own || (name.strip_suffix(".so").is_some() && own.starts_with(name));
         let soname = if found == Found::Link && is_name {
             name
         } else {
@@ -196,9 +196,8 @@ impl Directories {
             let line = line.split('#').next().unwrap_or_default().trim();
             let (word, rest) = line.split_once([' ', '\t']).unwrap_or((line, ""));
             match word {
-                "" => {}
-                // Ignored for many years.
-                "hwcap" => {}
+                // Capabilities by number have been ignored for many years.
+                "" | "hwcap" => {}
                 "include" => {
                     for pattern in rest.split_whitespace() {
                         for file in matching(tree, path, pattern).map_err(fail)? {

@@ -53,10 +53,6 @@ pub enum LdCacheError {
 
 impl LdCacheError {
     /// Says what the user can do about it, where there is something.
-    #[expect(
-        clippy::unused_self,
-        reason = "every error has a hint, and this one's is the same for all"
-    )]
     pub fn hint(&self) -> Option<String> {
         Some("patch this image with `--engine buildkit`, which runs its own ldconfig".to_owned())
     }

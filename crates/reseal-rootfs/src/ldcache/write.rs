@@ -121,9 +121,9 @@ fn hwcaps(cache: &Cache) -> Vec<&str> {
     names
 }
 
-/// The part in the old format, which has only what any processor can run.
+/// The part in the old format, which has all but what an older numbering says is for particular processors.
 fn old(cache: &Cache, table: &Table<'_>, first: usize, align: usize, out: &mut Out) {
-    let plain = |library: &super::Library| library.hwcap == 0 && library.hwcaps.is_none();
+    let plain = |library: &super::Library| library.hwcap == 0 || library.hwcaps.is_some();
     let mut entries: Vec<_> = cache
         .libraries
         .iter()
