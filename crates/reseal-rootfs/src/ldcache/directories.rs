@@ -173,6 +173,13 @@ impl Directories {
         }))
     }
 
+    /// The path in the cache of what could be a library by its place and name.
+    pub(super) fn shown(&self, path: &str) -> Option<String> {
+        let (dir, name) = path.rsplit_once('/')?;
+        let directory = self.list.iter().find(|directory| directory.real == dir)?;
+        is_library(name).then(|| format!("{}/{name}", directory.shown))
+    }
+
     /// How early a library's directory is searched.
     pub(super) fn rank(&self, path: &str) -> usize {
         let dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);

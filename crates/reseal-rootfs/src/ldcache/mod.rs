@@ -3,22 +3,26 @@
 //! The cache of an image is taken to be what ldconfig would write for it. So the one after a change follows from it: less
 //! the libraries whose paths are gone, plus those that came. No program of the image has to run for that.
 //!
+//! [`refresh`] goes the whole way; the steps are public too:
+//!
 //! 1. [`Cache::parse`] refuses whatever it would not write again byte for byte.
-//! 2. [`Directories::read`] tells in which directories ldconfig looks, and in which order. Read them before and after:
-//!    where they differ, libraries may appear that were there all along, and the cache has to be made by ldconfig.
+//! 2. [`Directories::read`] tells in which directories ldconfig looks, and in which order. Where a change adds one, the
+//!    cache has to be made by ldconfig, because libraries may appear that were there all along.
 //! 3. Each new or changed path in one of them goes to [`Directories::library`], with the [`elf_facts`] of what is there.
 //!    The path that it gives for the cache is the one of the library's own name; ldconfig makes that link where a package
-//!    forgot it, so a caller has to see that it is there.
+//!    forgot it.
 //! 4. [`update`], and [`Cache::set_generator`] where ldconfig itself was replaced.
 
 mod directories;
 mod elf;
 mod order;
 mod read;
+mod refresh;
 mod write;
 
 pub use directories::{Directories, Found};
 pub use elf::{ElfFacts, Machine, elf_facts, generator};
+pub use refresh::{Changed, Content, refresh};
 
 /// Marks a capability number that counts the subdirectories of `glibc-hwcaps`.
 const EXTENSION: u64 = 1 << 62;
@@ -47,6 +51,18 @@ pub enum LdCacheError {
     )]
     Capabilities {
         /// The library, relative to the root.
+        path: String,
+    },
+    /// A link to a library that was not read.
+    #[error("could not tell how the linker's cache names `{path}`: what it leads to was not read")]
+    Unread {
+        /// The link, relative to the root.
+        path: String,
+    },
+    /// A library without the link that ldconfig would make for it.
+    #[error("the library's own name `{path}` is missing, and only ldconfig makes it")]
+    Nameless {
+        /// The path that the link would have, relative to the root.
         path: String,
     },
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use reseal_rootfs::ldcache::{
-    Cache, Directories, ElfFacts, Found, LdCacheError, Library, Machine, generator, update,
+    Cache, Changed, Content, Directories, ElfFacts, Found, LdCacheError, Library, Machine,
+    generator, refresh, update,
 };
 use reseal_rootfs::{LayerFacts, Tree, wanted};
 
@@ -27,13 +28,21 @@ fn cache(name: &str) -> Cache {
 
 /// A root with merged directories and Debian's configuration.
 fn root(conf: &[(&str, &str)]) -> Tree {
+    let conf: Vec<_> = conf
+        .iter()
+        .map(|(path, text)| (*path, text.as_bytes()))
+        .collect();
+    files(&conf)
+}
+
+fn files(files: &[(&str, &[u8])]) -> Tree {
     let mut tar = tar::Builder::new(Vec::new());
-    let mut entry = |kind, path: &str, link: &str, data: &str| {
+    let mut entry = |kind, path: &str, link: &str, data: &[u8]| {
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(kind);
         header.set_size(data.len() as u64);
         if link.is_empty() {
-            tar.append_data(&mut header, path, data.as_bytes()).unwrap();
+            tar.append_data(&mut header, path, data).unwrap();
         } else {
             tar.append_link(&mut header, path, link).unwrap();
         }
@@ -42,11 +51,11 @@ fn root(conf: &[(&str, &str)]) -> Tree {
         tar::EntryType::Directory,
         "usr/lib/x86_64-linux-gnu",
         "",
-        "",
+        b"",
     );
-    entry(tar::EntryType::Symlink, "lib", "usr/lib", "");
-    for (path, text) in conf {
-        entry(tar::EntryType::Regular, path, "", text);
+    entry(tar::EntryType::Symlink, "lib", "usr/lib", b"");
+    for (path, data) in files {
+        entry(tar::EntryType::Regular, path, "", data);
     }
     let facts = LayerFacts::from_layer(&tar.into_inner().unwrap()[..], &wanted()).unwrap();
     Tree::stack([facts]).unwrap()
@@ -186,6 +195,108 @@ fn packages_come_and_go_as_ldconfig_has_it() {
     );
     let more = update(&less, &directories, &[], &thrice);
     assert!(more.write() == golden()["bookworm-amd64-thrice"]);
+}
+
+/// Debian's configuration with the cache of bookworm.
+fn bookworm() -> Tree {
+    let golden = golden();
+    let conf = DEBIAN.iter().map(|(path, text)| (*path, text.as_bytes()));
+    let cache = ("etc/ld.so.cache", golden["bookworm-amd64"].as_slice());
+    files(&conf.chain([cache]).collect::<Vec<_>>())
+}
+
+#[test]
+fn an_upgrade_gives_the_cache_that_ldconfig_gives() {
+    let [popt, yaml, zlib] = ["libpopt.so.0", "libyaml-0.so.2", "libz.so.1"].map(facts);
+    let change = |path, found, content| Changed {
+        path,
+        found,
+        content,
+    };
+    let changed = [
+        change(
+            "usr/lib/x86_64-linux-gnu/libpopt.so.0",
+            Found::Link,
+            Content::Object(&popt),
+        ),
+        change(
+            "usr/lib/x86_64-linux-gnu/libpopt.so.0.0.2",
+            Found::File,
+            Content::Object(&popt),
+        ),
+        change(
+            "usr/lib/x86_64-linux-gnu/libyaml-0.so.2",
+            Found::Link,
+            Content::Object(&yaml),
+        ),
+        change(
+            "usr/lib/x86_64-linux-gnu/libz.so",
+            Found::Link,
+            Content::Object(&zlib),
+        ),
+        change(
+            "usr/lib/x86_64-linux-gnu/libtext.so",
+            Found::File,
+            Content::Other,
+        ),
+        change("usr/bin/z", Found::Link, Content::Unknown),
+    ];
+    let tree = bookworm();
+    let all = |_: &str| true;
+    assert!(
+        refresh(&tree, changed.clone(), &all, None).unwrap() == golden()["bookworm-amd64-added"]
+    );
+    let without = |path: &str| !path.contains("libxxhash") && !path.contains("libpopt");
+    let less = refresh(&tree, changed[2..].to_vec(), &without, None).unwrap();
+    assert!(less == golden()["bookworm-amd64-removed"]);
+
+    let same = refresh(&tree, [], &all, Some("ldconfig (new) release version 3")).unwrap();
+    assert_eq!(
+        Cache::parse(&same).unwrap().generator(),
+        Some("ldconfig (new) release version 3")
+    );
+    // What was a library and is none any more.
+    let other = change(
+        "usr/lib/x86_64-linux-gnu/libz.so.1",
+        Found::File,
+        Content::Other,
+    );
+    let next = Cache::parse(&refresh(&tree, [other], &all, None).unwrap()).unwrap();
+    assert!(
+        !next
+            .libraries()
+            .iter()
+            .any(|library| library.soname == "libz.so.1")
+    );
+}
+
+#[test]
+fn what_only_ldconfig_can_tell_is_refused() {
+    let popt = facts("libpopt.so.0");
+    let refused = |content, without: &str| {
+        let changed = Changed {
+            path: "usr/lib/x86_64-linux-gnu/libpopt.so.0.0.2",
+            found: Found::Link,
+            content,
+        };
+        refresh(&bookworm(), [changed], &|path| path != without, None)
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(
+        refused(Content::Unknown, ""),
+        "could not tell how the linker's cache names `usr/lib/x86_64-linux-gnu/libpopt.so.0.0.2`: what it leads to was not read"
+    );
+    assert_eq!(
+        refused(Content::Object(&popt), "lib/x86_64-linux-gnu/libpopt.so.0"),
+        "the library's own name `lib/x86_64-linux-gnu/libpopt.so.0` is missing, and only ldconfig makes it"
+    );
+    assert_eq!(
+        refresh(&root(DEBIAN), [], &|_| true, None)
+            .unwrap_err()
+            .to_string(),
+        "the linker's cache `etc/ld.so.cache` is of an unknown form: there is none"
+    );
 }
 
 #[test]
