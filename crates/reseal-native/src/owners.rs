@@ -137,6 +137,11 @@ impl<'a> Owners<'a> {
         out
     }
 
+    /// Tells whether other packages took paths over from a unit.
+    pub(crate) fn is_robbed(&self, unit: usize) -> bool {
+        self.taken.contains_key(&unit)
+    }
+
     fn is_taken(&self, unit: usize, path: &str) -> bool {
         self.taken
             .get(&unit)

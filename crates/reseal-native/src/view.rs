@@ -156,6 +156,11 @@ impl<'a> View<'a> {
         self.changed.insert(real.to_owned(), None);
     }
 
+    /// Notes that something came into a directory and went again.
+    pub(crate) fn touch(&mut self, dir: &str) {
+        self.touched.insert(dir.to_owned());
+    }
+
     /// Returns the names in a directory without links.
     pub(crate) fn names(&self, real: &str) -> BTreeSet<String> {
         let mut out = BTreeSet::new();
@@ -212,12 +217,11 @@ impl<'a> View<'a> {
     /// contents changed.
     pub(crate) fn directories(&self) -> BTreeMap<String, (Seen, bool)> {
         let mut out = BTreeMap::new();
-        for (path, change) in &self.changed {
-            let itself = change.is_some().then_some(path.as_str());
-            let above = std::iter::successors(Some(parent(path)), |path| {
-                (!path.is_empty()).then(|| parent(path))
-            });
-            for path in itself.into_iter().chain(above) {
+        let present = self.changed.iter().filter(|(_, change)| change.is_some());
+        let changed = self.changed.keys().map(|path| parent(path));
+        let starts = present.map(|(path, _)| path.as_str()).chain(changed);
+        for start in starts.chain(self.touched.iter().map(String::as_str)) {
+            for path in upwards(start) {
                 if path.is_empty() || out.contains_key(path) {
                     continue;
                 }
@@ -228,6 +232,14 @@ impl<'a> View<'a> {
         }
         out
     }
+}
+
+/// Returns a path and all above it, the root included.
+fn upwards(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(path), |path| {
+        let path: &str = path;
+        (!path.is_empty()).then(|| parent(path))
+    })
 }
 
 pub(crate) fn join(dir: &str, name: &str) -> String {

@@ -6,8 +6,6 @@ use crate::ArchiveError;
 
 /// What dpkg records as the digest of a configuration file that it has not installed yet.
 pub const NEW: &str = "newconffile";
-/// What it records where it could not read one.
-pub const UNREADABLE: &str = "-";
 
 /// One line of a stanza's `Conffiles`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -67,6 +67,8 @@ const ORDER: &[(&str, Kind)] = &[
 pub struct Standing<'a> {
     /// The three words of `Status`.
     pub status: &'a str,
+    /// The stanza that was there: priority and section stay when the new version does not say any.
+    pub before: Option<&'a Fields>,
     /// The version that was configured last, while another one is unpacked.
     pub config_version: Option<&'a str>,
     /// The configuration files.
@@ -80,7 +82,11 @@ pub fn write(control: &Fields, standing: &Standing<'_>) -> Result<Vec<u8>, Archi
     let mut out = String::new();
     let architecture = control.get("Architecture").unwrap_or_default();
     for &(name, kind) in ORDER {
-        let value = control.get(name).unwrap_or_default();
+        let mut value = control.get(name).unwrap_or_default();
+        if value.is_empty() && matches!(name, "Priority" | "Section") {
+            let before = standing.before.and_then(|before| before.get(name));
+            value = before.unwrap_or_default();
+        }
         let value = match kind {
             Kind::Text => value.to_owned(),
             Kind::Yes if value.eq_ignore_ascii_case("yes") => "yes".to_owned(),
@@ -142,6 +148,7 @@ pub fn with_pending(stanza: &[u8], pending: &[String]) -> Result<Vec<u8>, Archiv
         &control,
         &Standing {
             status: &format!("{want} ok triggers-pending"),
+            before: None,
             config_version: None,
             conffiles: &conffiles,
             pending,
@@ -199,15 +206,18 @@ mod tests {
     #[test]
     fn fields_come_in_dpkg_order_and_form() {
         let conffiles = conffiles::parse(" /etc/a 00 obsolete");
+        let before =
+            Fields::parse(b"Package: a\nSection: past\nPriority: extra\nBugs: gone\n").unwrap();
         let standing = Standing {
             status: "install ok unpacked",
+            before: Some(&before),
             config_version: Some("0.9"),
             conffiles: &conffiles,
             pending: &[],
         };
         assert_eq!(
             text(&standing),
-            "Package: a\nStatus: install ok unpacked\nPriority: optional\nMaintainer: M <m@a.example>\n\
+            "Package: a\nStatus: install ok unpacked\nPriority: optional\nSection: past\nMaintainer: M <m@a.example>\n\
              Architecture: amd64\nVersion: 1.0-1\nConfig-Version: 0.9\n\
              Depends: b (>= 1) | c:any, d (<< 2)\nConffiles:\n /etc/a 00 obsolete\nDescription: short\n long\n .\n\
              X-Own: \nHomepage: https://a.example\n\n"

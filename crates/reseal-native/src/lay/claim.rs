@@ -79,8 +79,8 @@ impl Run<'_, '_, '_> {
                 continue;
             }
             let mut new = self.units[part.unit].clone();
-            new.version = part.deb.version.to_owned();
-            new.replaces = part.replaces();
+            part.deb.version.clone_into(&mut new.version);
+            new.replaces = part.replaces.clone();
             if new.replaces(other) {
                 said.insert(owner, Said::Replaced);
             } else if other.replaces(&new) {

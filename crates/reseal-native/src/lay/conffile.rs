@@ -43,10 +43,12 @@ impl Run<'_, '_, '_> {
                 .diversions
                 .used(&pending.path, part.deb.name)
                 .to_owned();
-            let place = self.view.stat(&used);
+            let place = self.view.lstat(&used);
             let Some(real) = place.real().map(str::to_owned) else {
                 return part.refuse(format!("the directory of `{}` is not there", pending.path));
             };
+            // It was beside until now.
+            self.view.touch(crate::view::parent(&real));
             if part.left {
                 self.write_beside(
                     part,
@@ -77,9 +79,10 @@ impl Run<'_, '_, '_> {
                     (Some(md5), Some(attributes(&seen.node)))
                 }
                 Place::There(..) => {
-                    // dpkg cannot read it and leaves it alone.
-                    conffiles::UNREADABLE.clone_into(&mut work.conffiles[at].hash);
-                    continue;
+                    return part.refuse(format!(
+                        "`{}` is no regular file in the image",
+                        pending.path
+                    ));
                 }
                 _ => (None, None),
             };
@@ -153,15 +156,18 @@ impl Run<'_, '_, '_> {
             return;
         }
         file.obsolete = true;
-        let Some(index) = other.index.filter(|_| !other.in_run) else {
+        if other.in_run && !other.done {
             return;
+        }
+        let key = (other.name.clone(), other.architecture.clone());
+        let stanza = match other.index {
+            Some(index) => self
+                .stanzas
+                .entry(index)
+                .or_insert_with(|| self.order.database.packages[index].stanza.clone()),
+            None => self.new_stanzas.entry(key).or_default(),
         };
-        let stanza = self
-            .stanzas
-            .get(&index)
-            .unwrap_or(&self.order.database.packages[index].stanza);
-        let stanza = stanza::with_conffiles(stanza, &other.conffiles);
-        self.stanzas.insert(index, stanza);
+        *stanza = stanza::with_conffiles(stanza, &other.conffiles);
     }
 }
 

@@ -1,14 +1,16 @@
 //! Lays packages down: dpkg's unpacking and configuring, less the scripts.
 
+mod bytecode;
 mod claim;
 mod conffile;
-mod derived;
+mod linker;
 mod old;
 mod part;
 mod records;
 mod stop;
 mod triggered;
 mod unpack;
+mod vanish;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -23,6 +25,7 @@ use crate::raw::{Attributes, Raw};
 use crate::settings::{Diversions, Filters, Overrides};
 use crate::view::{Place, Seen, View};
 use crate::{Fields, NativeError, Refusal};
+use linker::Libraries;
 use part::{INFO, Part};
 
 /// Lays packages down on an image and writes what that changes as an uncompressed tar: changed and new paths with all
@@ -76,6 +79,7 @@ struct Run<'r, 'a, 'o> {
     stanzas: BTreeMap<usize, Vec<u8>>,
     /// Stanzas of packages that come in, by name and architecture.
     new_stanzas: BTreeMap<(String, String), Vec<u8>>,
+    libraries: Libraries,
     kept_conffiles: BTreeSet<String>,
     effects: Vec<Effect>,
 }
@@ -127,6 +131,7 @@ impl<'r, 'a, 'o> Run<'r, 'a, 'o> {
             activated: BTreeMap::new(),
             stanzas: BTreeMap::new(),
             new_stanzas: BTreeMap::new(),
+            libraries: Libraries::default(),
             kept_conffiles: BTreeSet::new(),
             effects: Vec::new(),
         })
@@ -148,23 +153,6 @@ impl<'r, 'a, 'o> Run<'r, 'a, 'o> {
                     other.architecture, other.version
                 );
                 return Err(Refusal::new(part.deb.name, why));
-            }
-        }
-        Ok(())
-    }
-
-    /// Refuses a run that takes over all files of a package: dpkg would forget it.
-    fn check_vanished(&self) -> Result<(), Refusal> {
-        for (unit, list) in self.owners.changed() {
-            let named = &self.units[unit];
-            let left = list
-                .iter()
-                .any(|path| self.view.stat(path).kind() != Some(NodeKind::Dir));
-            if !named.in_run && named.state == State::Installed && !left {
-                return Err(Refusal::new(
-                    &*named.name,
-                    "other packages take over all of its files",
-                ));
             }
         }
         Ok(())

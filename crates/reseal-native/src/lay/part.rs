@@ -24,6 +24,8 @@ pub(super) struct Part<'a> {
     pub(super) triggers: Vec<Directive>,
     /// `Multi-Arch: same`.
     pub(super) same: bool,
+    /// `Replaces` of the new version.
+    pub(super) replaces: Relations,
     /// The unit that it becomes.
     pub(super) unit: usize,
     pub(super) old: Option<Old>,
@@ -38,6 +40,8 @@ pub(super) struct Old {
     /// dpkg's name for it.
     pub(super) label: String,
     pub(super) version: String,
+    /// Its stanza.
+    pub(super) fields: Fields,
     pub(super) conffiles: Vec<Conffile>,
     pub(super) triggers: Vec<Directive>,
     /// Its files are there, not only its configuration.
@@ -65,34 +69,26 @@ impl<'a> Part<'a> {
         check_architecture(order, deb)?;
         let same = field("Multi-Arch").eq_ignore_ascii_case("same");
         let unit = unit(units, deb, same)?;
+        let replaces = replaces(&fields, deb.architecture)?;
+        if unit == units.len() {
+            units.push(Unit {
+                name: deb.name.to_owned(),
+                architecture: deb.architecture.to_owned(),
+                version: deb.version.to_owned(),
+                same,
+                // Until it is laid down, it has no say.
+                state: State::NotInstalled,
+                replaces: Relations::default(),
+                conffiles: Vec::new(),
+                in_run: true,
+                done: false,
+                index: None,
+            });
+        }
+        units[unit].in_run = true;
         let old = match units[unit].index {
             Some(index) => Some(Old::read(order.tree, &order.database.packages[index])?),
             None => None,
-        };
-        let replaces = Relations::parse(field("Replaces"), deb.architecture).map_err(|error| {
-            ArchiveError::malformed(format!("its field `Replaces` is not usable: {error}"))
-        })?;
-        let next = Unit {
-            name: deb.name.to_owned(),
-            architecture: deb.architecture.to_owned(),
-            version: deb.version.to_owned(),
-            same,
-            state: State::Installed,
-            replaces,
-            conffiles: Vec::new(),
-            in_run: true,
-            done: false,
-            index: None,
-        };
-        let unit = match units.get_mut(unit) {
-            Some(present) => {
-                present.in_run = true;
-                unit
-            }
-            None => {
-                units.push(next);
-                units.len() - 1
-            }
         };
         let left = judge(order, deb, &control, old.as_ref())?;
         Ok(Self {
@@ -102,6 +98,7 @@ impl<'a> Part<'a> {
             fields,
             control,
             same,
+            replaces,
             unit,
             old,
             left,
@@ -115,15 +112,6 @@ impl<'a> Part<'a> {
         } else {
             self.deb.name.to_owned()
         }
-    }
-
-    /// Returns the `Replaces` of the new version.
-    pub(super) fn replaces(&self) -> Relations {
-        Relations::parse(
-            self.fields.get("Replaces").unwrap_or_default(),
-            self.deb.architecture,
-        )
-        .unwrap_or_default()
     }
 
     pub(super) fn refuse<T>(&self, why: impl Into<String>) -> Result<T, Stop> {
@@ -161,8 +149,15 @@ impl Old {
             version: package.version.clone(),
             present,
             stem,
+            fields,
         })
     }
+}
+
+fn replaces(fields: &Fields, architecture: &str) -> Result<Relations, ArchiveError> {
+    Relations::parse(fields.get("Replaces").unwrap_or_default(), architecture).map_err(|error| {
+        ArchiveError::malformed(format!("its field `Replaces` is not usable: {error}"))
+    })
 }
 
 /// Returns the scripts of an installed package.

@@ -1,5 +1,7 @@
 //! dpkg's and apt's own files.
 
+use std::fmt::Write as _;
+
 use reseal_pkg::dpkg::Database;
 
 use super::stop::Stop;
@@ -18,9 +20,9 @@ const SCRIPTS: [&str; 5] = ["preinst", "postinst", "prerm", "postrm", "config"];
 
 impl Run<'_, '_, '_> {
     /// Writes the control files of a package and keeps its stanza.
-    pub(super) fn note(&mut self, part: &Part<'_>, work: Work) -> Result<(), Stop> {
+    pub(super) fn note(&mut self, part: &Part<'_>, work: &Work) -> Result<(), Stop> {
         let stem = part.stem();
-        self.write_info(part, &stem, &work)
+        self.write_info(part, &stem, work)
             .map_err(|error| match error {
                 NativeError::Refused(refusal) => Stop::Refused(refusal),
                 NativeError::Write(error) => Stop::Write(error),
@@ -41,19 +43,17 @@ impl Run<'_, '_, '_> {
                 } else {
                     "install ok installed"
                 },
+                before: old.map(|old| &old.fields),
                 config_version: config_version.map(|old| old.version.as_str()),
                 conffiles: &work.conffiles,
                 pending: &[],
             },
         )?;
-        match self.units[part.unit].index {
-            Some(index) => {
-                self.stanzas.insert(index, stanza);
-            }
-            None => {
-                let key = (part.deb.name.to_owned(), part.deb.architecture.to_owned());
-                self.new_stanzas.insert(key, stanza);
-            }
+        if let Some(index) = self.units[part.unit].index {
+            self.stanzas.insert(index, stanza);
+        } else {
+            let key = (part.deb.name.to_owned(), part.deb.architecture.to_owned());
+            self.new_stanzas.insert(key, stanza);
         }
         if part.left {
             self.effects.push(Effect::LeftUnpacked { package: label });
@@ -103,7 +103,7 @@ impl Run<'_, '_, '_> {
             let mut sums = String::new();
             for path in self.owners.now(part.unit) {
                 if let Some(md5) = work.md5.get(path) {
-                    sums.push_str(&format!("{}  {}\n", hex(md5), path.trim_start_matches('/')));
+                    let _ = writeln!(sums, "{}  {}", hex(md5), path.trim_start_matches('/'));
                 }
             }
             self.record(

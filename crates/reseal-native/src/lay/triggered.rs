@@ -32,11 +32,6 @@ impl Run<'_, '_, '_> {
         }
     }
 
-    /// Tells whether a trigger was activated in this run.
-    pub(super) fn is_activated(&self, trigger: &str) -> bool {
-        self.activated.contains_key(trigger)
-    }
-
     /// Decides on every package that was triggered. `cache`: the dynamic linker's cache is up to date.
     pub(super) fn settle_triggers(
         &mut self,

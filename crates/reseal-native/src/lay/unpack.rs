@@ -8,12 +8,13 @@ use reseal_rootfs::NodeKind;
 use tar::EntryType;
 
 use super::claim::{Claim, Said};
+use super::linker::Libraries;
 use super::stop::{Stop, malformed};
 use super::{Part, Placed, Run, hex, node};
 use crate::ArchiveError;
 use crate::database::{Conffile, conffiles};
 use crate::deb::{bounded, with_data};
-use crate::raw::{Attributes, Hashing};
+use crate::raw::{Attributes, Digests, Hashing};
 use crate::settings::Override;
 use crate::view::{Place, Seen};
 
@@ -74,17 +75,17 @@ impl Run<'_, '_, '_> {
         })?;
         self.remove_old(part, &mut work)?;
         let unit = &mut self.units[part.unit];
-        unit.name = part.deb.name.to_owned();
-        unit.architecture = part.deb.architecture.to_owned();
-        unit.version = part.deb.version.to_owned();
+        part.deb.name.clone_into(&mut unit.name);
+        part.deb.architecture.clone_into(&mut unit.architecture);
+        part.deb.version.clone_into(&mut unit.version);
         unit.same = part.same;
-        unit.replaces = part.replaces();
+        unit.replaces = part.replaces.clone();
         unit.state = reseal_pkg::dpkg::State::Installed;
         unit.done = true;
         self.owners.set(part.unit, std::mem::take(&mut work.list));
         self.take_from_others(part, &work);
         self.configure(part, &mut work)?;
-        self.note(part, work)
+        self.note(part, &work)
     }
 
     /// Returns the configuration files with the digests that the image has of them.
@@ -141,7 +142,7 @@ impl Run<'_, '_, '_> {
         }
         let used = self.diversions.used(&name, part.deb.name).to_owned();
         self.activate(&used, part.unit);
-        let walked = self.view.walk(&used, conffile.is_some());
+        let walked = self.view.walk(&used, false);
         if walked.through.contains(&part.unit) {
             return malformed(format!("`{name}` lies behind a link of the package itself"));
         }
@@ -185,9 +186,6 @@ impl Run<'_, '_, '_> {
             return self.compare_shared(part, work, owner, (&name, real, &place), member, contents);
         }
         let attributes = self.attributes(part, &name, member)?;
-        if place.kind() == Some(NodeKind::Dir) {
-            return part.refuse(format!("`{name}` takes the place of a directory"));
-        }
         if self.linked.contains(real) {
             return part.refuse(format!(
                 "`{name}` takes the place of a file with several names"
@@ -195,8 +193,15 @@ impl Run<'_, '_, '_> {
         }
         work.elided.insert(name.clone());
         if conffile.is_some() {
+            // Versions of dpkg differ in what they make of these.
+            if place.kind().is_some_and(|kind| kind != NodeKind::File) {
+                return part.refuse(format!("`{name}` is no regular file in the image"));
+            }
             let bytes = bounded(contents, CONFFILE_LIMIT, &name)?;
             return self.hold(work, name, bytes, attributes);
+        }
+        if place.kind() == Some(NodeKind::Dir) {
+            return part.refuse(format!("`{name}` takes the place of a directory"));
         }
         self.write_member(part, work, (name, real), member, attributes, contents)
     }
@@ -214,9 +219,13 @@ impl Run<'_, '_, '_> {
         let kind = match member.kind {
             EntryKind::File => {
                 let sums = part.control.get("md5sums").is_none();
-                let mut hashing = Hashing::new(contents, sums);
-                self.raw.file(real, attributes, member.size, &mut hashing)?;
-                let digests = hashing.finish();
+                let digests = if Libraries::wants(real, member.size) {
+                    let bytes = bounded(contents, member.size, &name)?;
+                    self.libraries.read(real, &bytes);
+                    self.copy(real, attributes, member.size, &mut bytes.as_slice(), sums)?
+                } else {
+                    self.copy(real, attributes, member.size, contents, sums)?
+                };
                 if let Some(md5) = digests.md5 {
                     work.md5.insert(name, md5);
                 }
@@ -231,6 +240,14 @@ impl Run<'_, '_, '_> {
                     .filter(|_| work.in_archive.contains(&first))
                     .and_then(|to| self.placed.get(to))
                     .map(|placed| placed.sha256);
+                // dpkg would give both names what was said of the last one.
+                if let Some(first) = to.seen()
+                    && super::attributes(&first.node) != attributes
+                {
+                    return part.refuse(format!(
+                        "`{name}` and its other name have different owners or modes"
+                    ));
+                }
                 let (Some(to), Some(sha256)) = (to.real(), sha256) else {
                     return part.refuse(format!(
                         "`{name}` is a hard link to a file that is not laid down"
@@ -269,6 +286,19 @@ impl Run<'_, '_, '_> {
         let by = Some(part.unit);
         self.view.put(real, Seen { node, by });
         Ok(())
+    }
+
+    fn copy(
+        &mut self,
+        real: &str,
+        attributes: Attributes,
+        size: u64,
+        contents: &mut dyn Read,
+        md5: bool,
+    ) -> Result<Digests, Stop> {
+        let mut hashing = Hashing::new(contents, md5);
+        self.raw.file(real, attributes, size, &mut hashing)?;
+        Ok(hashing.finish())
     }
 
     pub(super) fn place(&mut self, unit: usize, real: &str, sha256: [u8; 32]) {

@@ -149,7 +149,11 @@ mod tests {
             ("prerm", "old", "1.0-1"),
         ] {
             let digest = script_digest(contents.as_bytes());
-            text += &format!("a {script} {digest} inert {since} two engines, bookworm\n");
+            let row = format!("a {script} {digest} inert {since} two engines, bookworm");
+            text = text
+                + &row
+                + "
+";
         }
         Table::parse(&text).unwrap()
     }

@@ -1,7 +1,6 @@
-//! Files that follow from those of packages and that no package owns.
+//! Compiled Python modules: they follow from those of packages, and no package owns them.
 
-use super::{Part, Run};
-use crate::NativeError;
+use super::Run;
 use crate::order::Effect;
 use crate::view::{join, parent};
 
@@ -22,7 +21,7 @@ impl Run<'_, '_, '_> {
             let cached = self.view.names(&cache).into_iter().filter(|file| {
                 file.strip_prefix(name)
                     .and_then(|rest| rest.strip_prefix('.'))
-                    .is_some_and(|rest| rest.ends_with(".pyc"))
+                    .is_some_and(|rest| rest.split('.').next_back() == Some("pyc"))
             });
             let beside = [format!("{module}.pyc"), format!("{module}.pyo")];
             let all: Vec<String> = cached
@@ -45,15 +44,5 @@ impl Run<'_, '_, '_> {
         if files > 0 {
             self.effects.push(Effect::Bytecode { files });
         }
-    }
-
-    /// Writes the dynamic linker's cache where dpkg would have had it written; tells whether it is up to date.
-    #[expect(
-        clippy::unnecessary_wraps,
-        clippy::unused_self,
-        reason = "the writer of the cache is not there yet"
-    )]
-    pub(super) fn write_linker_cache(&mut self, _parts: &[Part<'_>]) -> Result<bool, NativeError> {
-        Ok(false)
     }
 }
