@@ -209,8 +209,9 @@ impl Collection<'_> {
                 self.usable::<()>(&what, Err(error))?;
                 return Ok(Vec::new());
             }
+            // It names the tag.
             Err(error) => {
-                self.skip(&what, &error.to_string());
+                self.found.skipped.push(one_line(&error.to_string()));
                 return Ok(Vec::new());
             }
         };

@@ -73,7 +73,7 @@ impl ArtifactError {
 
 /// Makes text of a stranger fit for one line of a message.
 pub(super) fn one_line(text: &str) -> String {
-    const LIMIT: usize = 240;
+    const LIMIT: usize = 400;
     let clean: String = text
         .chars()
         .take(LIMIT)

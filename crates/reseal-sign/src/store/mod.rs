@@ -17,3 +17,6 @@ pub use copy::{Copied, Outcome, copy_artifacts};
 pub use entry::*;
 pub use error::ArtifactError;
 pub use legacy::{Appended, append_legacy};
+
+#[cfg(test)]
+mod tests;
