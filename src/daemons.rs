@@ -104,6 +104,14 @@ impl Builders for Daemons {
         }])
     }
 
+    fn named(&self) -> bool {
+        let variables = &self.settings.environment.vars;
+        !self.settings.addresses.is_empty()
+            || variables
+                .get("BUILDKIT_HOST")
+                .is_some_and(|host| !host.is_empty())
+    }
+
     async fn close(&self) {
         if let Some(daemon) = self.private.lock().await.take() {
             daemon.shutdown().await;

@@ -100,10 +100,22 @@ pub(crate) const TABLE: &[(Reason, u8, &str, &str)] = &[
         "a report does not match the image",
     ),
     (
+        Reason::Class(Class::Signing),
+        50,
+        "signing",
+        "signing failed; the digest is in the registry, unsigned",
+    ),
+    (
+        Reason::Class(Class::Signature),
+        51,
+        "signature",
+        "a signature or attestation is missing or not valid",
+    ),
+    (
         Reason::Class(Class::Promotion),
         60,
         "promotion",
-        "the tag moved while the run went on",
+        "a tag moved meanwhile, or a proof is missing",
     ),
     (
         Reason::Class(Class::Timeout),
@@ -159,7 +171,9 @@ Exit codes:
    32  the registry asks to come back later
    40  a report is unreadable or unsupported
    41  a report does not match the image
-   60  the tag moved while the run went on
+   50  signing failed; the digest is in the registry, unsigned
+   51  a signature or attestation is missing or not valid
+   60  a tag moved meanwhile, or a proof is missing
   124  the time given by --timeout is up
   130  Ctrl-C (SIGINT)
   143  SIGTERM";

@@ -4,5 +4,6 @@ mod connect;
 mod faults;
 mod patch;
 mod registry;
+mod sign;
 mod site;
 mod solve;

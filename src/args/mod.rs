@@ -5,11 +5,13 @@
     reason = "these comments are the help that people read in a terminal"
 )]
 
+mod engine;
 mod environment;
 mod groups;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use engine::{Engine, EngineArgs};
 pub(crate) use environment::command;
 pub(crate) use groups::{BuilderArgs, InputArgs, RegistryArgs, UnreportedPlatforms};
 
@@ -150,6 +152,11 @@ pub(crate) struct PatchArgs {
     /// Run the package manager even if the daemon did so within this hour
     #[arg(long, help_heading = "Patching")]
     pub(crate) no_cache: bool,
+    /// Lay down exactly the packages of this lock, which `plan --lock` wrote; implies `--engine native`
+    #[arg(long, value_name = "FILE", help_heading = "Engine")]
+    pub(crate) lock: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
     #[command(flatten)]
     pub(crate) builder: BuilderArgs,
     #[command(flatten)]

@@ -2,6 +2,7 @@
 
 mod builder;
 mod duration;
+mod engine;
 mod policy;
 mod registry;
 mod tag;
@@ -63,6 +64,10 @@ pub(crate) fn patch(args: &PatchArgs, env: &Env) -> Result<PatchSettings, Failur
     if args.tag_unchanged && tag.is_none() {
         return Err(Failure::usage("`--tag-unchanged` needs a tag").hint("Add `-t TAG`"));
     }
+    if args.engine.packages.is_some() && args.lock.is_none() {
+        return Err(Failure::usage("`--packages` needs `--lock`: a folder of packages has no signature to trust")
+            .hint("Write a lock where there is a network: `reseal plan IMAGE -r report.json --lock patch.lock`"));
+    }
     Ok(PatchSettings {
         input,
         to,
@@ -74,6 +79,12 @@ pub(crate) fn patch(args: &PatchArgs, env: &Env) -> Result<PatchSettings, Failur
         )?
         .into_iter()
         .collect(),
+        engine: if args.lock.is_some() {
+            reseal_pipeline::EngineChoice::Native
+        } else {
+            engine::choice(&args.engine)
+        },
+        native: engine::native(&args.engine, env)?,
         strict_layer: args.strict_layer,
         epoch: epoch(env)?,
         freshness: freshness(args.no_cache, env),

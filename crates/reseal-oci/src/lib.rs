@@ -60,6 +60,8 @@ pub mod annotation {
     pub const PATCH: &str = "dev.reseal.patch";
     /// The digest of the manifest or index that this patched one was made from.
     pub const PATCH_BASE: &str = "dev.reseal.patch.base";
+    /// JSON about the packages that a patch without a package manager was laid down from.
+    pub const PATCH_LOCK: &str = "dev.reseal.patch.lock";
     /// The digest of the layer that the patch added.
     pub const PATCH_LAYER: &str = "dev.reseal.patch.layer";
     /// What another manifest of the index this descriptor is about (`BuildKit`).

@@ -1,13 +1,16 @@
 //! Why a run stopped, by class. Exit codes hang on the class alone (`src/exit.rs`).
 
 use reseal_buildkit::{BuildError, ConnectError};
+use reseal_native::NativeError;
 use reseal_oci::{Digest, OciError, layer::LayerError};
 use reseal_pkg::PkgError;
 use reseal_plan::{BindError, PlanError};
 use reseal_registry::{Class as StoreClass, StoreError};
+use reseal_repo::{Class as RepoClass, RepoError};
 use reseal_report::ReportError;
+use reseal_sign::{SignError, store::ArtifactError};
 
-use crate::outcome::RunResult;
+use crate::{outcome::RunResult, proof::NotProved};
 
 /// The classes of `docs/exit-codes.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,6 +45,10 @@ pub enum Class {
     NewFinding,
     /// The tag moved while the run went on.
     Promotion,
+    /// Signing failed; the image is in the registry, unsigned.
+    Signing,
+    /// A signature or attestation is missing or not valid.
+    Signature,
     /// The time is up.
     Timeout,
 }
@@ -120,6 +127,34 @@ pub enum PipelineError {
     /// The daemon failed.
     #[error("The solve failed")]
     Build(#[source] BuildError),
+    /// A package repository, or the cache of what came from it.
+    #[error("Could not get the packages of {platform}")]
+    Repository {
+        /// Where they are needed.
+        platform: String,
+        /// Why.
+        #[source]
+        source: RepoError,
+    },
+    /// The native engine leaves a platform to its package manager, and there is none to take it.
+    #[error("The native engine cannot patch {platform}: {reason}")]
+    Refused {
+        /// Where.
+        platform: String,
+        /// What only the package manager can do right.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+    /// Packages could not be laid down.
+    #[error("Could not lay down the packages of {platform}")]
+    Native {
+        /// Where.
+        platform: String,
+        /// Why.
+        #[source]
+        source: NativeError,
+    },
     /// The layer that came back.
     #[error("Could not turn the changes of {platform} into a layer")]
     Layer {
@@ -186,6 +221,65 @@ pub enum PipelineError {
         /// What it is now.
         to: String,
     },
+    /// A digest could not be signed. It is in the registry, without a signature.
+    #[error("Could not sign {digest}, which is in the registry unsigned")]
+    Signing {
+        /// What was to be signed.
+        digest: Digest,
+        /// Why.
+        #[source]
+        source: SignError,
+    },
+    /// A signature that was made could not be written. The image is in the registry, without it.
+    #[error("Could not write the signature of {digest} to {place}")]
+    Unsigned {
+        /// What was signed.
+        digest: Digest,
+        /// Where to.
+        place: String,
+        /// Why.
+        #[source]
+        source: ArtifactError,
+    },
+    /// Signatures and attestations could not be read or copied.
+    #[error("Could not {action}")]
+    Artifacts {
+        /// What was tried.
+        action: String,
+        /// Why it failed.
+        #[source]
+        source: ArtifactError,
+    },
+    /// A promotion for which a proof is missing.
+    #[error("Refused to move a tag to {digest}: {what} is missing")]
+    NotPromoted {
+        /// Which image.
+        digest: Digest,
+        /// What should be proved.
+        what: String,
+        /// Why it is not.
+        #[source]
+        source: NotProved,
+    },
+    /// Something that is required is not proved.
+    #[error("Could not prove {what} of {digest}")]
+    Unproved {
+        /// Which image.
+        digest: Digest,
+        /// What should be proved.
+        what: String,
+        /// Why it is not.
+        #[source]
+        source: NotProved,
+    },
+    /// A tag must not move.
+    #[error("{message}")]
+    Promotion {
+        /// Why not.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
     /// A local file.
     #[error("Could not {action}")]
     Io {
@@ -198,6 +292,22 @@ pub enum PipelineError {
 }
 
 impl PipelineError {
+    /// What is not proved is refused, where a tag would move.
+    pub(crate) fn refuse(self) -> Self {
+        match self {
+            Self::Unproved {
+                digest,
+                what,
+                source,
+            } => Self::NotPromoted {
+                digest,
+                what,
+                source,
+            },
+            error => error,
+        }
+    }
+
     /// Returns the class that the exit code follows.
     pub fn class(&self) -> Class {
         match self {
@@ -220,17 +330,25 @@ impl PipelineError {
             | Self::StrictLayer { .. }
             | Self::Layer { .. }
             | Self::Oci(_) => Class::Install,
-            Self::Store { source, .. } => match source.class() {
-                StoreClass::Auth => Class::RegistryAuth,
-                StoreClass::RateLimited => Class::RateLimited,
-                _ => Class::RegistryTransport,
+            Self::Store { source, .. } => store_class(source),
+            Self::Repository { source, .. } => match source.class() {
+                RepoClass::Usage => Class::Usage,
+                _ => Class::Install,
             },
+            Self::Refused { .. } | Self::Native { .. } => Class::Install,
+            Self::Signing { .. } | Self::Unsigned { .. } => Class::Signing,
+            Self::Artifacts { source, .. } => {
+                source.store().map_or(Class::RegistryTransport, store_class)
+            }
+            Self::Unproved { .. } => Class::Signature,
             Self::Connect(_) => Class::Unreachable,
             Self::Capability { .. } | Self::Build(BuildError::Unsupported(_)) => Class::Capability,
             Self::Build(_) | Self::Io { .. } => Class::Solve,
             Self::Verification(_) => Class::Residual,
             Self::Gate { class, .. } => *class,
-            Self::TagMoved { .. } => Class::Promotion,
+            Self::TagMoved { .. } | Self::Promotion { .. } | Self::NotPromoted { .. } => {
+                Class::Promotion
+            }
         }
     }
 
@@ -241,6 +359,12 @@ impl PipelineError {
             Self::Mismatch { hint, .. } | Self::Capability { hint, .. } | Self::Install { hint, .. } => Some(hint.clone()),
             Self::Report { source, .. } => source.hint(),
             Self::Store { source, .. } => source.hint(),
+            Self::Repository { source, .. } => source.hint(),
+            Self::Refused { hint, .. } | Self::Promotion { hint, .. } => Some(hint.clone()),
+            Self::Native { source, .. } => source.hint(),
+            Self::Signing { source, .. } => source.hint(),
+            Self::Unsigned { source, .. } | Self::Artifacts { source, .. } => source.hint(),
+            Self::Unproved { source, .. } | Self::NotPromoted { source, .. } => source.hint(),
             Self::Connect(source) => source.hint(),
             Self::Build(source) => source.hint(),
             Self::StrictLayer { .. } => {
@@ -268,5 +392,13 @@ impl PipelineError {
             Self::Layer { source, .. } => source.hint(),
             Self::Plan { .. } | Self::Verification(_) => None,
         }
+    }
+}
+
+fn store_class(error: &StoreError) -> Class {
+    match error.class() {
+        StoreClass::Auth => Class::RegistryAuth,
+        StoreClass::RateLimited => Class::RateLimited,
+        _ => Class::RegistryTransport,
     }
 }

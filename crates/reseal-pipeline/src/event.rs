@@ -78,12 +78,18 @@ pub enum Stage {
     Facts,
     /// The solve on the daemon.
     Solve,
+    /// Laying packages down without one.
+    LayDown,
     /// Cleaning the layer.
     Layer,
     /// Sending blobs and manifests.
     Push,
     /// Reading the pushed digest back.
     Verify,
+    /// Signing and attesting.
+    Sign,
+    /// Checking signatures and attestations.
+    Prove,
     /// Moving the tag.
     Tag,
 }
@@ -96,9 +102,12 @@ impl Stage {
             Self::Connect => "connect",
             Self::Facts => "read package database",
             Self::Solve => "solve",
+            Self::LayDown => "lay packages down",
             Self::Layer => "clean layer",
             Self::Push => "push",
             Self::Verify => "verify",
+            Self::Sign => "sign",
+            Self::Prove => "check signatures",
             Self::Tag => "tag",
         }
     }

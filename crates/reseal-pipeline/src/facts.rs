@@ -16,7 +16,7 @@ use crate::{error::PipelineError, source::store_error};
 /// Where dpkg keeps its database.
 pub(crate) const DPKG_STATUS: &str = "var/lib/dpkg/status";
 /// Where os-release may be; the first one is usually a link to the second.
-const OS_RELEASE: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];
+pub(crate) const OS_RELEASE: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];
 /// Largest database that is read, in bytes. Debian's largest installations stay below 20 MB.
 pub(crate) const DATABASE_LIMIT: u64 = 64 << 20;
 /// Largest os-release that is read, in bytes.
@@ -174,7 +174,7 @@ fn read_error(platform: &str) -> impl Fn(BuildError) -> PipelineError {
     }
 }
 
-fn no_database(platform: &str) -> PipelineError {
+pub(crate) fn no_database(platform: &str) -> PipelineError {
     PipelineError::Image {
         image: platform.to_owned(),
         message: format!("it has no package database at /{DPKG_STATUS}"),

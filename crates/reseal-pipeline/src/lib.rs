@@ -13,33 +13,50 @@ mod created;
 mod daemon_auth;
 mod destination;
 mod dry_run;
+mod engine;
 mod error;
 mod event;
 mod facts;
 mod gate;
 mod history;
 mod layout_source;
+mod lock;
+mod make;
+mod native;
 mod nothing;
 mod outcome;
 mod patch;
 mod patch_layer;
+mod promote;
+mod proof;
 mod publish;
 mod read_back;
 mod reports;
+mod rollback;
+mod seal;
 mod settings;
 mod solve;
 mod source;
 mod verify;
 
 pub use dry_run::{PLAN_SCHEMA, plan};
+pub use engine::EngineChoice;
 pub use error::{Class, PipelineError};
 pub use event::{Event, Events, Stage};
+pub use lock::{
+    LOCK_SCHEMA, Lock, LockedIndex, LockedPackage, LockedPlatform, LockedRepository, LockedSource,
+};
 pub use outcome::{
     LayerResult, Outcome, PackageResult, Pinned, PlanResult, PlatformResult, Preserved, RunResult,
     SCHEMA,
 };
 pub use patch::patch;
+pub use promote::{MovedTag, PROMOTION_SCHEMA, PromoteSettings, Promotion, promote};
+pub use proof::{NotProved, Proof, Requirement, Trust};
+pub use rollback::{Rollback, read_record, rollback};
+pub use seal::{Sealed, Statement};
 pub use settings::{
-    Builder, Builders, CLEAN_UP, Input, NamedReport, PatchSettings, Proxy, Unreported,
+    Builder, Builders, CLEAN_UP, Input, NamedReport, NativeSettings, PatchSettings, Proxy,
+    Unreported,
 };
 pub use verify::{VerifySettings, verify};

@@ -2,7 +2,7 @@
 
 use reseal_oci::{Digest, Platform};
 use reseal_plan::{Counts, FindingResult, PatchPlan};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The schema name that every result carries.
 pub const SCHEMA: &str = "reseal.dev/result/v1";
@@ -24,7 +24,7 @@ pub enum Outcome {
 }
 
 /// A reference and the digest that it means.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pinned {
     /// As a person writes it.
     pub reference: String,

@@ -9,7 +9,6 @@ use reseal_plan::{FindingResult, count, verdicts};
 use reseal_registry::{Registries, Target};
 
 use crate::{
-    assign::{Offer, Place, assign},
     created,
     destination::Destination,
     error::PipelineError,
@@ -17,14 +16,16 @@ use crate::{
     facts,
     gate::pass_gate,
     history,
+    lock::Carried,
+    make::{Done, Making, make},
     nothing::findings_without_image,
     outcome::{LayerResult, Outcome, PackageResult, PlatformResult, Preserved, RunResult, SCHEMA},
     patch_layer::{self, Finished},
     publish::{Pushable, Route, copy_root, publish},
     read_back,
     reports::{Basis, bases},
-    settings::{Builder, Builders, PatchSettings},
-    solve::{Job, Solved, solve},
+    settings::{Builders, PatchSettings},
+    solve::{Job, Solved},
     source::{Patched, Source, resolve, store_error},
 };
 
@@ -66,10 +67,23 @@ pub async fn patch(
                 action: format!("create a folder in `{}`", settings.temp_dir.display()),
                 source,
             })?;
-        let solved = run
-            .solve(&jobs, registries, builders, folder.path(), &mut warnings)
-            .await?;
-        run.finish(solved, folder.path()).await?;
+        let making = Making {
+            source: &source,
+            settings,
+            registries,
+            folder: folder.path(),
+            events,
+        };
+        let made = make(&jobs, builders, making).await?;
+        warnings.extend(made.warnings);
+        for (place, reason) in made.failed {
+            let platform = &source.platforms[place].platform;
+            let warning = format!("patching {platform} failed, its original is kept: {reason}");
+            events.send(Event::Warned(warning.clone()));
+            warnings.push(warning);
+            run.preserve(place, "patching failed");
+        }
+        run.finish(made.done, folder.path()).await?;
         run.publish_and_verify(&mut warnings).await
     }
 }
@@ -132,149 +146,23 @@ impl Run<'_> {
         Ok(jobs)
     }
 
-    async fn solve(
-        &mut self,
-        jobs: &[Job],
-        registries: &Registries,
-        builders: &dyn Builders,
-        folder: &std::path::Path,
-        warnings: &mut Vec<String>,
-    ) -> Result<Vec<(Solved, bool)>, PipelineError> {
-        self.events.send(Event::Started(Stage::Connect, None));
-        let builders = builders.connect().await?;
-        let places = self.assign(jobs, &builders).await?;
-        self.events.send(Event::Finished(Stage::Connect, None));
-        for (job, place) in jobs.iter().zip(&places) {
-            if place.emulated {
-                let warning = format!(
-                    "{} runs under an emulator, several times slower than on a machine of its own (`--addr {}=ADDRESS` names one)",
-                    job.platform.platform, job.platform.platform
-                );
-                self.events.send(Event::Warned(warning.clone()));
-                warnings.push(warning);
-            }
-        }
-        self.events.send(Event::Started(Stage::Solve, None));
-        let runs = builders.iter().enumerate().map(|(index, builder)| {
-            let mine: Vec<Job> = jobs
-                .iter()
-                .zip(&places)
-                .filter(|(_, place)| place.builder == index)
-                .map(|(job, _)| job.clone())
-                .collect();
-            let folder = folder.join(format!("builder-{index}"));
-            let (source, settings, events) = (self.source, self.settings, self.events);
-            async move {
-                if mine.is_empty() {
-                    return Ok((Vec::new(), Vec::new()));
-                }
-                std::fs::create_dir_all(&folder).map_err(|source| PipelineError::Io {
-                    action: format!("create the folder `{}`", folder.display()),
-                    source,
-                })?;
-                solve(
-                    builder, &mine, source, settings, registries, &folder, events,
-                )
-                .await
-            }
-        });
-        let mut solved = Vec::new();
-        for (done, failed) in try_join_all(runs).await? {
-            solved.extend(done.into_iter().map(|done| {
-                let emulated = jobs
-                    .iter()
-                    .zip(&places)
-                    .any(|(job, at)| job.place == done.place && at.emulated);
-                (done, emulated)
-            }));
-            for (place, reason) in failed {
-                let platform = &self.source.platforms[place].platform;
-                let warning = format!("patching {platform} failed, its original is kept: {reason}");
-                self.events.send(Event::Warned(warning.clone()));
-                warnings.push(warning);
-                self.preserve(place, "patching failed");
-            }
-        }
-        self.events.send(Event::Finished(Stage::Solve, None));
-        Ok(solved)
-    }
-
-    async fn assign(
-        &self,
-        jobs: &[Job],
-        builders: &[Builder],
-    ) -> Result<Vec<Place>, PipelineError> {
-        let offers = try_join_all(builders.iter().map(|builder| async move {
-            let workers = builder
-                .client
-                .workers()
-                .await
-                .map_err(PipelineError::Build)?;
-            let platforms = workers
-                .first()
-                .map(|worker| {
-                    worker
-                        .platforms
-                        .iter()
-                        .filter_map(|text| text.parse().ok())
-                        .collect()
-                })
-                .unwrap_or_default();
-            let version = builder.client.info().await.map_err(PipelineError::Build)?;
-            Ok::<_, PipelineError>((
-                Offer {
-                    only: builder.platform.clone(),
-                    platforms,
-                },
-                version,
-            ))
-        }))
-        .await?;
-        let (offers, versions): (Vec<Offer>, Vec<Option<String>>) = offers.into_iter().unzip();
-        let places = jobs
-            .iter()
-            .map(|job| {
-                let platform = &job.platform.platform;
-                assign(platform, &offers).ok_or_else(|| PipelineError::Capability {
-                    message: format!("No builder can run {platform}"),
-                    hint: format!(
-                        "Install an emulator on the builder (qemu-user-static with binfmt_misc), or name a native node with `--addr {platform}=ADDRESS`"
-                    ),
-                })
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        for (index, builder) in builders.iter().enumerate() {
-            let platforms = jobs
-                .iter()
-                .zip(&places)
-                .filter(|(_, place)| place.builder == index)
-                .map(|(job, place)| (job.platform.platform.clone(), place.emulated))
-                .collect();
-            self.events.send(Event::Builder {
-                address: builder.address.clone(),
-                why: builder.why.clone(),
-                version: versions[index].clone(),
-                platforms,
-            });
-        }
-        Ok(places)
-    }
-
     /// Turns raw layers into patch layers and appends them to the original manifests.
     async fn finish(
         &mut self,
-        solved: Vec<(Solved, bool)>,
+        done: Vec<Done>,
         folder: &std::path::Path,
     ) -> Result<(), PipelineError> {
         let epoch = self.settings.epoch;
-        let finished = try_join_all(solved.into_iter().map(|(solved, emulated)| {
-            let platform = self.source.platforms[solved.place].platform.clone();
-            let blob = folder.join(format!("layer-{}.tar.gz", solved.place));
+        let finished = try_join_all(done.into_iter().map(|done| {
+            let place = done.solved.place;
+            let platform = self.source.platforms[place].platform.clone();
+            let blob = folder.join(format!("layer-{place}.tar.gz"));
             let events = self.events.clone();
             async move {
                 events.send(Event::Started(Stage::Layer, Some(platform.clone())));
                 let done = tokio::task::spawn_blocking(move || {
                     let name = platform.to_string();
+                    let solved = &done.solved;
                     let finished = match &solved.raw {
                         Some(raw) => patch_layer::finish(
                             raw,
@@ -294,19 +182,22 @@ impl Run<'_> {
                         });
                     }
                     events.send(Event::Finished(Stage::Layer, Some(platform)));
-                    Ok::<_, PipelineError>((solved, finished, emulated))
+                    Ok::<_, PipelineError>((done, finished))
                 })
                 .await;
                 done.expect("cleaning a layer does not panic")
             }
         }))
         .await?;
-        for (solved, finished, emulated) in finished {
+        for (done, finished) in finished {
             if let Some(finished) = finished {
-                self.add(solved, finished, emulated)?;
+                self.add(done, finished)?;
                 continue;
             }
             let policy = &self.settings.input.policy;
+            let Done {
+                solved, emulated, ..
+            } = done;
             let findings = verdicts(&solved.plan.findings, &solved.before, policy);
             let held = solved.plan.held.clone();
             let mut result = self.unchanged_platform(solved.place, findings, held);
@@ -316,12 +207,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn add(
-        &mut self,
-        solved: Solved,
-        finished: Finished,
-        emulated: bool,
-    ) -> Result<(), PipelineError> {
+    fn add(&mut self, done: Done, finished: Finished) -> Result<(), PipelineError> {
+        let Done {
+            solved,
+            engine,
+            emulated,
+        } = done;
         let place = solved.place;
         let platform = &self.source.platforms[place];
         let name = platform.platform.to_string();
@@ -336,16 +227,27 @@ impl Run<'_> {
             Some(epoch) => created::from_epoch(epoch),
             None => created::at_least(platform.config.created.as_deref(), finished.epoch),
         };
-        let mut annotations = self.annotations(base);
+        let mut annotations = self.annotations(base, Some(engine));
         annotations.insert(
             annotation::PATCH_LAYER.to_owned(),
             finished.layer.digest.to_string(),
         );
+        if let Some(ingredients) = &solved.native {
+            annotations.insert(
+                annotation::PATCH_LOCK.to_owned(),
+                Carried {
+                    generator: self.generator().to_owned(),
+                    epoch: self.settings.epoch,
+                    packages: ingredients.packages.clone(),
+                }
+                .to_text(),
+            );
+        }
         let meta = AppendMeta {
             created,
             created_by: format!(
                 "{} upgraded {}",
-                self.settings.generator,
+                self.generator(),
                 history::summary(&finished.changes)
             ),
             comment: "reseal".to_owned(),
@@ -374,7 +276,7 @@ impl Run<'_> {
             findings: Vec::new(),
             held: solved.plan.held.clone(),
             script_written: finished.script_written.clone(),
-            engine: "buildkit",
+            engine,
             emulated,
         };
         self.platforms.insert(place, result);
@@ -385,21 +287,25 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn annotations(&self, base: &Digest) -> BTreeMap<String, String> {
+    /// Name and version of the program that makes the patch, or of the one whose patch is repeated.
+    fn generator(&self) -> &str {
+        let lock = self.settings.native.lock.as_ref();
+        lock.map_or(&self.settings.generator, |lock| &lock.generator)
+    }
+
+    /// What a patched manifest says about itself; an index, whose platforms may have several engines, names none.
+    fn annotations(&self, base: &Digest, engine: Option<&str>) -> BTreeMap<String, String> {
+        let lock = self.settings.native.lock.as_ref();
+        let name = lock.map_or(&self.source.base_name, |lock| &lock.source.reference);
+        let mut patch = serde_json::json!({"by": self.generator()});
+        if let Some(engine) = engine {
+            patch["engine"] = engine.into();
+        }
         BTreeMap::from([
-            (
-                annotation::BASE_NAME.to_owned(),
-                self.source.base_name.clone(),
-            ),
+            (annotation::BASE_NAME.to_owned(), name.clone()),
             (annotation::BASE_DIGEST.to_owned(), base.to_string()),
             (annotation::PATCH_BASE.to_owned(), base.to_string()),
-            (
-                annotation::PATCH.to_owned(),
-                format!(
-                    "{{\"by\":\"{}\",\"engine\":\"buildkit\"}}",
-                    self.settings.generator
-                ),
-            ),
+            (annotation::PATCH.to_owned(), patch.to_string()),
         ])
     }
 
@@ -451,7 +357,11 @@ impl Run<'_> {
         for (base, new) in &self.pushables {
             replacements.insert(base.clone(), new.image.descriptor.clone());
         }
-        let assembled = assemble(index, &replacements, &self.annotations(&index.raw.digest))?;
+        let assembled = assemble(
+            index,
+            &replacements,
+            &self.annotations(&index.raw.digest, None),
+        )?;
         Ok((
             assembled.index,
             assembled

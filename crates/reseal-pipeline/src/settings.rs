@@ -7,7 +7,7 @@ use reseal_buildkit::Client;
 use reseal_oci::{Location, Platform, Tag};
 use reseal_plan::Policy;
 
-use crate::error::PipelineError;
+use crate::{engine::EngineChoice, error::PipelineError, lock::Lock};
 
 /// A report as read, with the name that messages use.
 #[derive(Debug, Clone)]
@@ -60,6 +60,10 @@ pub struct PatchSettings {
     pub tag_unchanged: bool,
     /// Keep the original of these platforms when patching them fails.
     pub allow_platform_failure: BTreeSet<Platform>,
+    /// Which engine patches.
+    pub engine: EngineChoice,
+    /// What the native engine needs.
+    pub native: NativeSettings,
     /// Files that maintainer scripts wrote elsewhere are an error.
     pub strict_layer: bool,
     /// `SOURCE_DATE_EPOCH`, seconds since 1970.
@@ -72,6 +76,23 @@ pub struct PatchSettings {
     pub temp_dir: PathBuf,
     /// Name and version of this program, for history and annotations.
     pub generator: String,
+}
+
+/// Settings of the native engine.
+#[derive(Debug, Clone)]
+pub struct NativeSettings {
+    /// Folder of what was fetched and learned, shared by runs.
+    pub cache: PathBuf,
+    /// Most bytes that the folder may hold.
+    pub cache_limit: u64,
+    /// A folder of packages, instead of the repositories.
+    pub packages: Option<PathBuf>,
+    /// Where repositories are read instead: pairs of what an address begins with, and what takes its place.
+    pub mirrors: Vec<(String, String)>,
+    /// Exactly these packages, instead of what the repositories have today.
+    pub lock: Option<Lock>,
+    /// The time, seconds since 1970: signatures and indexes have dates.
+    pub now: i64,
 }
 
 /// Proxy variables, passed to the package manager as they are.
@@ -110,6 +131,8 @@ pub struct Builder {
 pub trait Builders: Send + Sync {
     /// Connects to every builder that the user named, or finds one.
     async fn connect(&self) -> Result<Vec<Builder>, PipelineError>;
+    /// Tells whether the user named a builder: then another engine is no answer to one that does not answer.
+    fn named(&self) -> bool;
     /// Ends what `connect` started, such as a private daemon.
     async fn close(&self);
 }

@@ -20,6 +20,7 @@ use crate::{
     event::{Event, Events},
     facts,
     layout_source::LayoutSource,
+    native::Ingredients,
     reports::Basis,
     settings::{Builder, PatchSettings},
     source::{Source, SourcePlatform},
@@ -42,6 +43,8 @@ pub(crate) struct Solved {
     pub aliases: Vec<(String, String)>,
     /// The raw layer; `None` when nothing was to do.
     pub raw: Option<PathBuf>,
+    /// What it was laid down from, where nothing ran.
+    pub native: Option<Box<Ingredients>>,
 }
 
 /// One platform that a builder is given.
@@ -260,6 +263,7 @@ impl Shared {
             before: facts.database,
             aliases: found.aliases,
             raw: None,
+            native: None,
         };
         Ok((solved, layer))
     }

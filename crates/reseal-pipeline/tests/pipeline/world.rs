@@ -99,6 +99,15 @@ impl World {
             tag: Some("1-patched".parse().unwrap()),
             tag_unchanged: false,
             allow_platform_failure: BTreeSet::new(),
+            engine: EngineChoice::Buildkit,
+            native: NativeSettings {
+                cache: self.temp.path().join("cache"),
+                cache_limit: 1 << 30,
+                packages: None,
+                mirrors: Vec::new(),
+                lock: None,
+                now: 1_707_000_000,
+            },
             strict_layer: false,
             epoch: None,
             freshness: "2024-02-01".to_owned(),
@@ -264,6 +273,10 @@ impl Builders for Fakes {
                 client: Client::over(daemon.channel()),
             })
             .collect())
+    }
+
+    fn named(&self) -> bool {
+        true
     }
 
     async fn close(&self) {}

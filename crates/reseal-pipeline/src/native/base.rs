@@ -1,0 +1,90 @@
+//! What the image has: its layers, read once each and remembered by digest.
+
+use std::error::Error;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use reseal_oci::{Descriptor, ImageManifest, layer};
+use reseal_registry::{Store, StoreError};
+use reseal_repo::Cache;
+use reseal_rootfs::{LayerFacts, RootfsError, Tree, wanted};
+use tokio_util::io::SyncIoBridge;
+
+use crate::{error::PipelineError, source::store_error};
+
+/// How many layers of a platform are read at once: unpacking takes one processor each.
+const AT_ONCE: usize = 2;
+
+/// Reads the layers of an image into a tree.
+pub(super) async fn tree(
+    store: &dyn Store,
+    manifest: &ImageManifest,
+    cache: &Cache,
+    platform: &str,
+) -> Result<Tree, PipelineError> {
+    let layers: Vec<LayerFacts> = stream::iter(&manifest.layers)
+        .map(|layer| facts(store, layer, cache, platform))
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
+    Tree::stack(layers).map_err(unusable(platform))
+}
+
+/// Returns what one layer says. What was remembered and cannot be read is read again from the layer.
+async fn facts(
+    store: &dyn Store,
+    layer: &Descriptor,
+    cache: &Cache,
+    platform: &str,
+) -> Result<LayerFacts, PipelineError> {
+    let key = format!("layer-facts {}", layer.digest);
+    let known = cache
+        .recall(&key)
+        .map_err(super::repository_error(platform))?;
+    if let Some(facts) = known.and_then(|bytes| LayerFacts::from_bytes(bytes).ok()) {
+        return Ok(facts);
+    }
+    let facts = read(store, layer, platform).await?;
+    cache
+        .remember(&key, facts.as_bytes())
+        .map_err(super::repository_error(platform))?;
+    Ok(facts)
+}
+
+async fn read(
+    store: &dyn Store,
+    descriptor: &Descriptor,
+    platform: &str,
+) -> Result<LayerFacts, PipelineError> {
+    let action = || format!("fetch the layer {}", descriptor.digest);
+    let reader = store
+        .blob_stream(descriptor)
+        .await
+        .map_err(store_error(action()))?;
+    let bridge = SyncIoBridge::new(reader);
+    let read = tokio::task::spawn_blocking(move || {
+        let tar = layer::decompress(bridge).map_err(RootfsError::from)?;
+        LayerFacts::from_layer(tar, &wanted())
+    })
+    .await
+    .expect("reading a layer does not panic");
+    read.map_err(|error| match error {
+        // What the store's reader says of its bytes is about the store, not about the layer.
+        RootfsError::Layer(layer::LayerError::Read(error))
+            if error
+                .get_ref()
+                .is_some_and(<dyn Error + Send + Sync>::is::<StoreError>) =>
+        {
+            store_error(action())(StoreError::from_read(descriptor.digest.as_str(), error))
+        }
+        error => unusable(platform)(error),
+    })
+}
+
+fn unusable(platform: &str) -> impl FnOnce(RootfsError) -> PipelineError {
+    let image = platform.to_owned();
+    move |error| PipelineError::Image {
+        image,
+        message: error.to_string(),
+        hint: None,
+    }
+}

@@ -1,0 +1,404 @@
+//! Debian and Ubuntu: apt's repositories and choice, dpkg's way of unpacking.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::{self, BufWriter, Read, Write as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use reseal_native::{Deb, NativeError, Order, Scripts, lay_down};
+use reseal_oci::Digest;
+use reseal_pkg::dpkg::{Candidate, Database};
+use reseal_plan::{Mode, PlatformPlan};
+use reseal_repo::{
+    Cache, Folder, HttpSettings,
+    deb::{Release, Repositories, read_settings, read_sources},
+};
+use reseal_resolve::{Preferences, ReleaseInfo, Resolution, Resolved, Universe, Want, resolve};
+use reseal_rootfs::Tree;
+
+use super::{Failure, repository_error};
+use crate::{
+    error::PipelineError,
+    facts::{DPKG_STATUS, no_database},
+    lock::{LockedIndex, LockedPackage, LockedPlatform, LockedRepository},
+    settings::PatchSettings,
+};
+
+/// How often the resolver may ask for more candidates. Each time a layer of dependencies is added; chains are short.
+const ROUNDS: usize = 32;
+/// Packages that are fetched at once.
+const PARALLEL: usize = 4;
+/// Folders whose links to other folders layers have to know: those of merged systems.
+const MERGED: [&str; 6] = ["bin", "lib", "lib32", "lib64", "libx32", "sbin"];
+
+/// An image of the family.
+pub(super) struct Image {
+    tree: Arc<Tree>,
+    /// The package database.
+    pub database: Database,
+    /// dpkg's name of its architecture.
+    architecture: String,
+    /// The other architectures that it takes packages of.
+    foreign: Vec<String>,
+    platform: String,
+}
+
+/// Packages, and where they were chosen from.
+#[derive(Default)]
+pub(super) struct Chosen {
+    /// Sorted by name and architecture.
+    pub packages: Vec<LockedPackage>,
+    /// The repositories; none with a lock.
+    pub repositories: Vec<LockedRepository>,
+    /// Packages that stay although they were asked for, each with the reason.
+    pub kept_back: Vec<(String, String)>,
+    /// The candidates, in the same order as the packages; none with a lock.
+    candidates: Vec<Candidate>,
+}
+
+impl Chosen {
+    /// Takes what a lock says.
+    pub(super) fn from_lock(locked: &LockedPlatform) -> Self {
+        let mut packages = locked.packages.clone();
+        packages.sort();
+        Self {
+            packages,
+            ..Self::default()
+        }
+    }
+}
+
+/// The image's repositories.
+pub(super) struct Sources(Repositories);
+
+impl Image {
+    /// Reads the package database.
+    pub(super) fn new(tree: Tree, platform: &str) -> Result<Self, PipelineError> {
+        let status = tree
+            .contents(DPKG_STATUS)
+            .ok_or_else(|| no_database(platform))?;
+        let database = Database::parse(status).map_err(|source| PipelineError::Package {
+            platform: platform.to_owned(),
+            source,
+        })?;
+        // dpkg itself has the architecture that the system is of.
+        let architecture = database
+            .find("dpkg")
+            .first()
+            .map(|package| package.architecture.clone())
+            .ok_or_else(|| PipelineError::Image {
+                image: platform.to_owned(),
+                message: "it has no dpkg, so its architecture is unknown".into(),
+                hint: None,
+            })?;
+        let foreign = tree
+            .contents("var/lib/dpkg/arch")
+            .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+            .unwrap_or_default()
+            .lines()
+            .filter(|line| !line.is_empty() && *line != architecture)
+            .map(str::to_owned)
+            .collect();
+        Ok(Self {
+            tree: Arc::new(tree),
+            database,
+            architecture,
+            foreign,
+            platform: platform.to_owned(),
+        })
+    }
+
+    /// Returns the image's files.
+    pub(super) fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// Returns links such as `lib` → `usr/lib`.
+    pub(super) fn aliases(&self) -> Vec<(String, String)> {
+        MERGED
+            .iter()
+            .filter_map(|path| {
+                let target = self.tree.node(path)?.link.as_deref()?;
+                Some((
+                    (*path).to_owned(),
+                    target.trim_start_matches('/').to_owned(),
+                ))
+            })
+            .collect()
+    }
+
+    fn files(&self, prefixes: &[&str]) -> BTreeMap<String, Vec<u8>> {
+        prefixes
+            .iter()
+            .flat_map(|prefix| self.tree.paths_with_contents(prefix))
+            .map(|(path, bytes)| (path.to_owned(), bytes.to_vec()))
+            .collect()
+    }
+
+    /// Opens the repositories that the image names. Nothing is fetched yet.
+    pub(super) fn repositories(
+        &self,
+        cache: &Cache,
+        settings: &PatchSettings,
+    ) -> Result<Sources, Failure> {
+        let wrap = repository_error(&self.platform);
+        let native = &settings.native;
+        let files = self.files(&["etc/apt/"]);
+        let sources = read_sources(&files, &self.architecture).map_err(&wrap)?;
+        let apt = read_settings(&files);
+        if let Some(reason) = apt.unsupported.first()
+            && native.lock.is_none()
+        {
+            return Err(Failure::Refused(reason.clone()));
+        }
+        let keyrings = self.files(&["etc/apt/", "usr/share/keyrings/"]);
+        let http = HttpSettings {
+            mirrors: native.mirrors.clone(),
+            // A lock names digests: how old the index is that they were found in does not matter.
+            allow_expired: native.lock.is_some(),
+            user_agent: settings.generator.replace(' ', "/"),
+            ..HttpSettings::default()
+        };
+        let repositories =
+            Repositories::open(sources, apt, &keyrings, cache.clone(), http, native.now);
+        Ok(Sources(match &native.packages {
+            Some(folder) => repositories.with_folder(Folder::open(folder).map_err(&wrap)?),
+            None => repositories,
+        }))
+    }
+
+    /// Chooses packages as the image's apt would.
+    pub(super) async fn choose(
+        &self,
+        sources: &Sources,
+        plan: &PlatformPlan,
+    ) -> Result<Chosen, Failure> {
+        let wrap = repository_error(&self.platform);
+        let files = self.files(&["etc/apt/"]);
+        let preferences = Preferences::parse(&files);
+        let releases = sources.0.refresh().await.map_err(&wrap)?;
+        let infos: Vec<ReleaseInfo> = releases.iter().map(info).collect();
+        let (want, mut known) = match plan.mode {
+            Mode::Report => {
+                let packages = plan
+                    .packages
+                    .iter()
+                    .map(|package| (package.name.clone(), package.architecture.clone()))
+                    .collect();
+                let names = plan
+                    .packages
+                    .iter()
+                    .map(|package| package.name.clone())
+                    .collect();
+                (Want::Packages(packages), names)
+            }
+            Mode::All => {
+                let names: BTreeSet<String> = self
+                    .database
+                    .installed()
+                    .map(|package| package.name.clone())
+                    .collect();
+                (Want::All, names)
+            }
+        };
+        let mut candidates = sources.0.candidates(&known).await.map_err(&wrap)?;
+        for _ in 0..ROUNDS {
+            let universe = Universe {
+                installed: &self.database,
+                candidates: &candidates,
+                releases: &infos,
+                preferences: &preferences,
+                default_release: read_settings(&files).default_release,
+                architecture: self.architecture.clone(),
+                foreign: self.foreign.clone(),
+                known: known.clone(),
+            };
+            match resolve(&universe, &want).map_err(|error| Failure::Refused(error.to_string()))? {
+                Resolved::Done(resolution) => {
+                    return Ok(chosen(&resolution, candidates, &releases));
+                }
+                Resolved::NeedsCandidates(names) => {
+                    known.extend(names);
+                    candidates = sources.0.candidates(&known).await.map_err(&wrap)?;
+                }
+            }
+        }
+        Err(Failure::Refused(
+            "its dependencies go deeper than those of any distribution".to_owned(),
+        ))
+    }
+
+    /// Lays the packages down into a raw layer, and returns the digests of the files in it.
+    pub(super) async fn lay_down(
+        &self,
+        chosen: &Chosen,
+        files: Vec<PathBuf>,
+        raw: &Path,
+    ) -> Result<Vec<(String, [u8; 32])>, Failure> {
+        let (tree, database) = (self.tree.clone(), self.database.clone());
+        let (architecture, packages) = (self.architecture.clone(), chosen.packages.clone());
+        let (platform, raw) = (self.platform.clone(), raw.to_owned());
+        tokio::task::spawn_blocking(move || {
+            let io = |source| PipelineError::Io {
+                action: format!("write the layer file `{}`", raw.display()),
+                source,
+            };
+            let opens: Vec<_> = files
+                .iter()
+                .map(|path| move || Ok(Box::new(File::open(path)?) as Box<dyn Read + '_>))
+                .collect();
+            let digests: Vec<String> = packages.iter().map(|one| hex(&one.digest)).collect();
+            let debs = packages
+                .iter()
+                .zip(&opens)
+                .zip(&digests)
+                .map(|((package, open), sha256)| Deb {
+                    name: &package.name,
+                    architecture: &package.architecture,
+                    version: &package.version,
+                    sha256,
+                    open: open as &dyn Fn() -> io::Result<Box<dyn Read>>,
+                })
+                .collect();
+            let order = Order {
+                tree: &tree,
+                database: &database,
+                debs,
+                new: packages
+                    .iter()
+                    .filter(|package| package.new)
+                    .map(|package| (package.name.clone(), package.architecture.clone()))
+                    .collect(),
+                architecture: &architecture,
+                scripts: Scripts::Refuse,
+            };
+            let mut out = BufWriter::new(File::create(&raw).map_err(io)?);
+            let laid = lay_down(&order, &mut out).map_err(|error| match error {
+                NativeError::Refused(refusal) => Failure::Refused(refusal.to_string()),
+                error => Failure::Error(PipelineError::Native {
+                    platform: platform.clone(),
+                    source: error,
+                }),
+            })?;
+            out.flush().map_err(io)?;
+            Ok(laid
+                .files
+                .into_iter()
+                .map(|proof| (proof.path, proof.sha256))
+                .collect())
+        })
+        .await
+        .expect("laying packages down does not panic")
+    }
+}
+
+impl Sources {
+    /// Fetches packages, each checked by size and digest, in their order.
+    pub(super) async fn fetch(
+        &self,
+        chosen: &Chosen,
+        platform: &str,
+    ) -> Result<Vec<PathBuf>, PipelineError> {
+        let wrap = repository_error(platform);
+        let one = |place: usize| async move {
+            match chosen.candidates.get(place) {
+                Some(candidate) => self.0.fetch(candidate).await,
+                None => {
+                    let package = &chosen.packages[place];
+                    self.0
+                        .fetch_named(&package.filename, package.size, &hex(&package.digest))
+                        .await
+                }
+            }
+        };
+        stream::iter(0..chosen.packages.len())
+            .map(one)
+            .buffered(PARALLEL)
+            .try_collect()
+            .await
+            .map_err(wrap)
+    }
+}
+
+/// Returns the digits of a digest, as indexes have them.
+fn hex(digest: &Digest) -> String {
+    digest
+        .as_str()
+        .split_once(':')
+        .map_or_else(String::new, |(_, hex)| hex.to_owned())
+}
+
+fn info(release: &Release) -> ReleaseInfo {
+    ReleaseInfo {
+        origin: release.origin.clone(),
+        label: release.label.clone(),
+        suite: release.suite.clone(),
+        codename: release.codename.clone(),
+        version: release.version.clone(),
+        component: release.component.clone(),
+        site: release.source.site(),
+        not_automatic: release.not_automatic,
+        but_automatic_upgrades: release.but_automatic_upgrades,
+    }
+}
+
+fn chosen(resolution: &Resolution, candidates: Vec<Candidate>, releases: &[Release]) -> Chosen {
+    let new: BTreeSet<usize> = resolution.new.iter().copied().collect();
+    let mut picked: Vec<(LockedPackage, Candidate)> = candidates
+        .into_iter()
+        .enumerate()
+        .filter(|(place, _)| resolution.upgrades.contains(place) || new.contains(place))
+        .map(|(place, candidate)| (locked(&candidate, new.contains(&place)), candidate))
+        .collect();
+    picked.sort_by(|a, b| a.0.cmp(&b.0));
+    let (packages, candidates) = picked.into_iter().unzip();
+    Chosen {
+        packages,
+        repositories: releases.iter().map(repository).collect(),
+        kept_back: resolution.kept_back.clone(),
+        candidates,
+    }
+}
+
+fn locked(candidate: &Candidate, new: bool) -> LockedPackage {
+    LockedPackage {
+        name: candidate.name.clone(),
+        architecture: candidate.architecture.clone(),
+        version: candidate.version.clone(),
+        filename: candidate.filename.clone(),
+        size: candidate.size,
+        digest: sha256(&candidate.sha256),
+        new,
+    }
+}
+
+fn repository(release: &Release) -> LockedRepository {
+    LockedRepository {
+        uri: release.source.uri.clone(),
+        suite: release.source.suite.clone(),
+        release: sha256(&release.digest.to_string()),
+        indexes: release
+            .indexes
+            .iter()
+            .filter_map(|index| {
+                let plain = index.plain.map(|(_, digest)| digest);
+                let digest = plain.or(index.variants.first().map(|variant| variant.digest))?;
+                Some(LockedIndex {
+                    path: index.path.clone(),
+                    digest: sha256(&digest.to_string()),
+                })
+            })
+            .collect(),
+    }
+}
+
+/// A digest that a signed index named: its form was checked when the index was read.
+fn sha256(hex: &str) -> Digest {
+    format!("sha256:{}", hex.trim_start_matches("sha256:"))
+        .parse()
+        .expect("indexes are read with 64 hexadecimal digits only")
+}

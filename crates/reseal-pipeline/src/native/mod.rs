@@ -1,0 +1,185 @@
+//! The native engine on the platforms of an image: what `crates/reseal-native` needs is fetched, and its raw layer goes
+//! where a builder's would.
+//!
+//! What belongs to one family of distributions is in a module of its own ([`deb`]).
+
+mod base;
+mod deb;
+
+use reseal_oci::Platform;
+use reseal_pkg::OsRelease;
+use reseal_plan::plan_platform;
+use reseal_repo::{Cache, RepoError};
+
+use crate::{
+    error::PipelineError,
+    event::Event,
+    facts::OS_RELEASE,
+    lock::{LockedPackage, LockedPlatform, LockedRepository},
+    make::Making,
+    reports::Basis,
+    solve::{Job, Solved},
+};
+
+/// What a raw layer was laid down from.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ingredients {
+    /// Every package, sorted.
+    pub packages: Vec<LockedPackage>,
+    /// The repositories that the versions were chosen from; none with a lock.
+    pub repositories: Vec<LockedRepository>,
+    /// The digests of files by path, as they are in the packages: SHA-256.
+    pub files: Vec<(String, [u8; 32])>,
+}
+
+/// Why a platform was not patched.
+pub(crate) enum Failure {
+    /// The image or a package needs its own package manager.
+    Refused(String),
+    /// Everything else.
+    Error(PipelineError),
+}
+
+impl From<PipelineError> for Failure {
+    fn from(error: PipelineError) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl Failure {
+    /// Returns the error of a platform that has no other engine; `why` it has the native one.
+    pub(crate) fn into_error(self, platform: &Platform, why: &str) -> PipelineError {
+        match self {
+            Self::Error(error) => error,
+            Self::Refused(reason) => PipelineError::Refused {
+                platform: platform.to_string(),
+                reason,
+                hint: format!(
+                    "The native engine was taken because {why}. Let the image's own package manager do it with `--engine buildkit` and a BuildKit daemon that runs {platform} (`--addr`, BUILDKIT_HOST, or `buildkitd` on PATH)"
+                ),
+            },
+        }
+    }
+}
+
+/// The engine of one run.
+pub(crate) struct Native<'a> {
+    making: Making<'a>,
+    cache: Cache,
+}
+
+impl<'a> Native<'a> {
+    /// Opens the cache.
+    pub(crate) fn open(making: Making<'a>) -> Result<Self, PipelineError> {
+        let native = &making.settings.native;
+        let cache = Cache::open(&native.cache, native.cache_limit)
+            .map_err(repository_error("the native engine"))?;
+        Ok(Self { making, cache })
+    }
+
+    /// Patches one platform.
+    pub(crate) async fn run(&self, job: &Job) -> Result<Solved, Failure> {
+        let Making {
+            source,
+            settings,
+            events,
+            ..
+        } = self.making;
+        let platform = &job.platform.platform;
+        let name = platform.to_string();
+        let store = source.store.as_ref();
+        let tree = base::tree(store, &job.platform.manifest, &self.cache, &name).await?;
+        let image = deb::Image::new(tree, &name)?;
+        let facts = reseal_plan::Facts {
+            platform: platform.clone(),
+            source_digest: job.platform.manifest.raw.digest.clone(),
+            os: os_release(&image, &name)?,
+            database: image.database.clone(),
+            previous: job.previous.clone(),
+        };
+        let report = match &job.basis {
+            Basis::Report(report) => Some(report.as_ref()),
+            Basis::All | Basis::Preserve => None,
+        };
+        let plan = plan_platform(&facts, report, &settings.input.policy).map_err(|source| {
+            PipelineError::Plan {
+                platform: name.clone(),
+                source,
+            }
+        })?;
+        events.send(Event::Planned {
+            platform: platform.clone(),
+            packages: plan.packages.len(),
+            findings: plan
+                .packages
+                .iter()
+                .map(|package| package.closes.len())
+                .sum(),
+        });
+        let mut solved = Solved {
+            place: job.place,
+            before: facts.database,
+            aliases: image.aliases(),
+            raw: None,
+            native: None,
+            plan,
+        };
+        let repositories = image.repositories(&self.cache, settings)?;
+        let chosen = match self.locked(platform) {
+            Some(locked) => deb::Chosen::from_lock(locked),
+            None if solved.plan.is_empty() => return Ok(solved),
+            None => image.choose(&repositories, &solved.plan).await?,
+        };
+        for (package, why) in &chosen.kept_back {
+            events.send(Event::Warned(format!(
+                "{name}: {package} stays as it is: {why}"
+            )));
+        }
+        if chosen.packages.is_empty() {
+            return Ok(solved);
+        }
+        let files = repositories.fetch(&chosen, &name).await?;
+        let raw = self.making.folder.join(format!("native-{}.tar", job.place));
+        let laid = image.lay_down(&chosen, files, &raw).await?;
+        solved.raw = Some(raw);
+        solved.native = Some(Box::new(Ingredients {
+            packages: chosen.packages,
+            repositories: chosen.repositories,
+            files: laid,
+        }));
+        Ok(solved)
+    }
+
+    /// Returns what the lock says about a platform.
+    fn locked(&self, platform: &Platform) -> Option<&LockedPlatform> {
+        let lock = self.making.settings.native.lock.as_ref()?;
+        lock.platforms.iter().find(|one| one.platform == *platform)
+    }
+}
+
+fn os_release(image: &deb::Image, platform: &str) -> Result<OsRelease, PipelineError> {
+    let text = OS_RELEASE
+        .iter()
+        .find_map(|path| image.tree().contents(path))
+        .ok_or_else(|| PipelineError::Image {
+            image: platform.to_owned(),
+            message: "it has no os-release, so its distribution is unknown".into(),
+            hint: Some(
+                "reseal patches Debian and Ubuntu images; this one may be built from scratch"
+                    .into(),
+            ),
+        })?;
+    OsRelease::parse(text).map_err(|source| PipelineError::Package {
+        platform: platform.to_owned(),
+        source,
+    })
+}
+
+/// Wraps an error of repositories or their cache.
+pub(crate) fn repository_error(platform: &str) -> impl Fn(RepoError) -> PipelineError {
+    let platform = platform.to_owned();
+    move |source| PipelineError::Repository {
+        platform: platform.clone(),
+        source,
+    }
+}

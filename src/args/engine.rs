@@ -1,0 +1,36 @@
+//! How packages are changed.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// Who changes the packages, and where they come from.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Engine")]
+pub(crate) struct EngineArgs {
+    /// What changes the packages
+    #[arg(long, value_enum, value_name = "ENGINE", default_value_t)]
+    pub(crate) engine: Engine,
+    /// Take packages from this folder of .deb files only, each by its digest; needs `--lock`
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) packages: Option<PathBuf>,
+    /// Where the native engine reads repositories instead, as in `http://deb.example/=https://mirror.example/`; can be
+    /// repeated
+    #[arg(long, value_name = "FROM=TO", value_delimiter = ',')]
+    pub(crate) package_mirror: Vec<String>,
+    /// Folder of what the native engine fetched and learned; `reseal` in the user's cache folder when not given
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) cache_dir: Option<PathBuf>,
+}
+
+/// See `reseal_pipeline::EngineChoice`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Engine {
+    /// The image's package manager where a builder runs the platform itself, else native
+    #[default]
+    Auto,
+    /// Reseal lays the packages down itself: nothing of the image runs, no daemon is needed
+    Native,
+    /// The image's package manager, inside a BuildKit daemon
+    Buildkit,
+}
