@@ -8,7 +8,7 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 use liblzma::bufread::XzDecoder;
 use liblzma::stream::{CONCATENATED, Stream};
-use reseal_pkg::dpkg::split_stream;
+use memchr::memmem;
 use tempfile::NamedTempFile;
 
 use crate::cache::Cache;
@@ -16,6 +16,8 @@ use crate::digest::{ContentDigest, Hasher};
 use crate::error::RepoError;
 
 const BUFFER: usize = 256 << 10;
+/// The longest stanza of any archive is under 100 KiB.
+const LONGEST_STANZA: usize = 4 << 20;
 /// What a list may unpack to where the release file does not say.
 const LIMIT: u64 = 2 << 30;
 /// What the unpackers may need; lists that need more are not made by any archive.
@@ -50,7 +52,7 @@ fn unpack_kept(
     each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
 ) -> io::Result<bool> {
     let mut tee = Tee::new(zstd::Decoder::new(file)?, None, plain.0);
-    split_stream(BufReader::with_capacity(BUFFER, &mut tee), each)?;
+    split(&mut tee, each)?;
     Ok(tee.finish()? == plain)
 }
 
@@ -89,7 +91,7 @@ pub(super) fn read_fetched(
     };
     let limit = plain.map_or(LIMIT, |(size, _)| size);
     let mut tee = Tee::new(unpacked, keep, limit);
-    split_stream(BufReader::with_capacity(BUFFER, &mut tee), each).map_err(|e| broken(&e))?;
+    split(&mut tee, each).map_err(|e| broken(&e))?;
     let (found, keep) = (tee.finish().map_err(|e| broken(&e))?, tee.keep);
     let Some(expected) = plain else {
         return Ok(());
@@ -112,6 +114,49 @@ pub(super) fn read_fetched(
         keep.store(cache, expected.1);
     }
     Ok(())
+}
+
+/// Calls `each` with every stanza, until it says that it has seen enough. Most of a list is of no interest: it is not even
+/// split into lines.
+fn split(reader: &mut dyn Read, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> io::Result<()> {
+    let separator = memmem::Finder::new(b"\n\n");
+    let mut buffer = vec![0; 2 * BUFFER];
+    let mut filled = 0;
+    loop {
+        if buffer.len() - filled < BUFFER {
+            if buffer.len() >= LONGEST_STANZA {
+                return Err(io::Error::other("a paragraph is longer than 4 MiB"));
+            }
+            buffer.resize(2 * buffer.len(), 0);
+        }
+        let count = match reader.read(&mut buffer[filled..]) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            result => result?,
+        };
+        // The separator may have begun with the last byte of the read before.
+        let mut from = filled.saturating_sub(1);
+        filled += count;
+        let mut start = 0;
+        while let Some(at) = separator.find(&buffer[from..filled]) {
+            let end = from + at + 1;
+            if pass(&buffer[start..end], each).is_break() {
+                return Ok(());
+            }
+            // More empty lines are empty stanzas, which are left out.
+            (start, from) = (end, end);
+        }
+        if count == 0 {
+            let _ = pass(&buffer[start..filled], each);
+            return Ok(());
+        }
+        buffer.copy_within(start..filled, 0);
+        filled -= start;
+    }
+}
+
+fn pass(stanza: &[u8], each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> ControlFlow<()> {
+    let from = stanza.iter().position(|c| *c != b'\n');
+    from.map_or(ControlFlow::Continue(()), |from| each(&stanza[from..]))
 }
 
 /// A recompressed copy that is being written. A full disk is no reason to stop: the copy is a convenience.
@@ -181,5 +226,66 @@ impl<R: Read> Read for Tee<R> {
         }
         self.size += count as u64;
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives a few bytes at a time.
+    struct Slow<'a>(&'a [u8], usize);
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = self.1.min(self.0.len()).min(buffer.len());
+            buffer[..count].copy_from_slice(&self.0[..count]);
+            self.0 = &self.0[count..];
+            Ok(count)
+        }
+    }
+
+    fn stanzas(text: &str, step: usize) -> Vec<String> {
+        let mut out = Vec::new();
+        split(&mut Slow(text.as_bytes(), step), &mut |stanza| {
+            out.push(String::from_utf8(stanza.to_vec()).unwrap());
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        out
+    }
+
+    #[test]
+    fn lists_are_split_the_same_wherever_reads_end() {
+        for (text, expected) in [
+            ("A: 1\nB: 2\n\nA: 3\n", vec!["A: 1\nB: 2\n", "A: 3\n"]),
+            ("\n\nA: 1\n\n\n\nA: 2\n\n", vec!["A: 1\n", "A: 2\n"]),
+            ("A: 1", vec!["A: 1"]),
+            ("\n", vec![]),
+            ("", vec![]),
+        ] {
+            for step in 1..=text.len().max(1) {
+                assert_eq!(stanzas(text, step), expected, "{text:?} by {step}");
+            }
+        }
+        let long = format!("A: {}\n", "x".repeat(3 * BUFFER));
+        assert_eq!(
+            stanzas(&format!("{long}\n{long}"), 100_000),
+            [long.clone(), long]
+        );
+    }
+
+    #[test]
+    fn reading_stops_when_enough_was_seen_and_at_what_never_ends() {
+        let mut seen = 0;
+        split(&mut Slow(b"A: 1\n\nA: 2\n\n", 100), &mut |_| {
+            seen += 1;
+            ControlFlow::Break(())
+        })
+        .unwrap();
+        assert_eq!(seen, 1);
+        let endless = vec![b'x'; 2 * LONGEST_STANZA];
+        let error = split(&mut endless.as_slice(), &mut |_| ControlFlow::Continue(()));
+        assert!(error.unwrap_err().to_string().contains("4 MiB"));
     }
 }

@@ -368,6 +368,16 @@ impl Collected {
 /// Tells whether a stanza is of one of these packages, or of one that provides one. Made to be quick: there are 60,000 stanzas.
 fn concerns(stanza: &[u8], names: &BTreeSet<String>) -> bool {
     let is_one = |name: &[u8]| std::str::from_utf8(name).is_ok_and(|name| names.contains(name));
+    // Nearly all stanzas begin with their name and provide nothing.
+    if let Some(rest) = stanza.strip_prefix(b"Package: ") {
+        let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        if is_one(rest[..end].trim_ascii()) {
+            return true;
+        }
+        if memchr::memmem::find(stanza, b"rovides:").is_none() {
+            return false;
+        }
+    }
     let mut provides = None;
     let mut continued = false;
     for line in stanza.split(|c| *c == b'\n') {

@@ -7,6 +7,7 @@
 
 mod cache;
 mod fetch;
+mod hostile;
 mod key;
 mod kinds;
 mod make;
