@@ -54,7 +54,7 @@ pub enum VerifyError {
     /// The policy asks for what its trusted root cannot prove.
     #[error("the trusted root names no {what}, so nothing can be verified by it")]
     RootLacks {
-        /// `certificate authority`, `transparency log` or `timestamp authority`.
+        /// The kind of authority or log that is missing.
         what: &'static str,
     },
     /// The public key cannot be used.

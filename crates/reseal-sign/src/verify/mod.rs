@@ -2,9 +2,8 @@
 //! [collected](crate::store::Collected) and what is trusted are values.
 //!
 //! **Invariant:** what is returned was signed, in one piece, by whom the policy names; it is about the digest that was asked for
-//! and is of the type that was asked for; and every proof that the policy wants holds. cosign is laxer in three places: its
-//! patterns match anywhere in a name, a bundle of any type passes for a signature, and what a tag's annotations say about an
-//! attestation's type is compared before the signed type.
+//! and is of the type that was asked for; and every proof that the policy wants holds. cosign is laxer in two places: its
+//! patterns match anywhere in a name, and a bundle of any type passes for a signature.
 
 mod error;
 mod evidence;

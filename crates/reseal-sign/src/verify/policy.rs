@@ -17,6 +17,8 @@ pub struct VerifyPolicy {
     pub trusted_root: Option<TrustedRoot>,
     /// Whether the signature must be in a transparency log.
     pub log: Log,
+    /// Whether a certificate must have been seen by a certificate transparency log. Some private instances have none.
+    pub certificate_log: Log,
     /// Whether the signature must carry a signed timestamp (RFC 3161).
     pub timestamps: Timestamps,
     /// Annotations that a signature must carry, with these values. Attestations have none.
@@ -24,12 +26,13 @@ pub struct VerifyPolicy {
 }
 
 impl VerifyPolicy {
-    /// Makes a policy with a log, without annotations, and with timestamps as they come.
+    /// Makes a policy with both kinds of logs, without annotations, and with timestamps as they come.
     pub fn new(who: Who, trusted_root: Option<TrustedRoot>) -> Self {
         Self {
             who,
             trusted_root,
             log: Log::Required,
+            certificate_log: Log::Required,
             timestamps: Timestamps::WhenPresent,
             annotations: BTreeMap::new(),
         }
@@ -60,6 +63,9 @@ impl VerifyPolicy {
         if keyless && !root.has_certificate_authorities() {
             return missing("certificate authority");
         }
+        if keyless && self.certificate_log == Log::Required && !root.has_certificate_logs() {
+            return missing("certificate transparency log");
+        }
         if self.log == Log::Required && !root.has_logs() {
             return missing("transparency log");
         }
@@ -86,13 +92,13 @@ pub enum Who {
     },
 }
 
-/// Whether the signature must be in a transparency log.
+/// Whether something must be in a transparency log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Log {
     /// It must be there, proved by the trusted root's keys.
     #[default]
     Required,
-    /// Log entries are not asked for. Of a key, nothing but the key is checked then; a certificate needs a signed time still.
+    /// It is not asked for. Of a signature by key, nothing but the key is checked then; a certificate still needs a signed time.
     Off,
 }
 

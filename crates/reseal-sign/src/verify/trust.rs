@@ -53,6 +53,11 @@ impl TrustedRoot {
         !self.wire.certificate_authorities.is_empty()
     }
 
+    /// Tells whether it names a certificate transparency log.
+    pub fn has_certificate_logs(&self) -> bool {
+        !self.wire.ctlogs.is_empty()
+    }
+
     /// Tells whether it names a timestamp authority.
     pub fn has_timestamp_authorities(&self) -> bool {
         !self.wire.timestamp_authorities.is_empty()
