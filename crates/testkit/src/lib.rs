@@ -3,3 +3,4 @@
 
 pub mod buildkitd;
 pub mod registry;
+pub mod sigstore;
