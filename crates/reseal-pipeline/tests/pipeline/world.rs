@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use reseal_buildkit::Client;
 use reseal_pipeline::{
-    Builder, Builders, Class, Event, Events, Input, NamedReport, PatchSettings, PipelineError,
-    RunResult, Unreported, patch,
+    Builder, Builders, Class, EngineChoice, Event, Events, Input, NamedReport, NativeSettings,
+    PatchSettings, PipelineError, RunResult, Unreported, patch,
 };
 use reseal_plan::Policy;
 use reseal_registry::{Registries, RegistrySettings, Sleeper, Wait};
