@@ -226,7 +226,7 @@ impl RepoError {
                 "a mirror that is being updated mends itself in minutes; otherwise something between it and this machine changes what it serves".to_owned(),
             ),
             Self::NotFound { .. } => Some(
-                "releases past their end of life move to an archive (archive.debian.org, old-releases.ubuntu.com): map the mirror to it, or use a snapshot".to_owned(),
+                "releases past their end of life move to the distribution's archive server: map the address to it as a mirror, or use a snapshot".to_owned(),
             ),
             Self::Unauthorized { login: false, .. } => Some(
                 "give the login in apt's auth.conf format".to_owned(),

@@ -100,7 +100,7 @@ impl fmt::Debug for HttpSettings {
 /// What fetching cost so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// HTTP requests, redirects not counted.
+    /// HTTP requests, with those that answered with a redirect.
     pub requests: u64,
     /// Bytes of content that came over the network.
     pub bytes_in: u64,
