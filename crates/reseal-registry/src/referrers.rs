@@ -38,10 +38,16 @@ pub(crate) async fn by_tag<S: Store + ?Sized>(
     };
     let what = format!("tag `{tag}` in {}", store.describe());
     match store.manifest(&Target::Tag(tag)).await {
+        Ok(raw) if is_the_subject(&raw, digest) => Ok(Vec::new()),
         Ok(raw) => listed(&raw, &what),
         Err(StoreError::NotFound { .. }) => Ok(Vec::new()),
         Err(error) => Err(error),
     }
+}
+
+/// Tells whether the tag holds what its name says, and no list: `cosign copy` leaves images there under the name of their digest.
+fn is_the_subject(raw: &RawManifest, subject: &Digest) -> bool {
+    raw.digest == *subject
 }
 
 fn listed(raw: &RawManifest, what: &str) -> Result<Vec<Descriptor>, StoreError> {
@@ -54,12 +60,14 @@ fn listed(raw: &RawManifest, what: &str) -> Result<Vec<Descriptor>, StoreError> 
     }
 }
 
-/// Returns the index with one more entry; `None` if it lists that manifest already. Entries of others keep every byte.
+/// Returns the subject's index with one more entry; `None` if it lists that manifest already. Entries of others keep every byte.
 pub(crate) fn with_entry(
     index: Option<RawManifest>,
+    subject: &Digest,
     entry: &Descriptor,
     what: &str,
 ) -> Result<Option<RawManifest>, StoreError> {
+    let index = index.filter(|raw| !is_the_subject(raw, subject));
     let index = index.unwrap_or_else(|| {
         let empty = format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX_TYPE}","manifests":[]}}"#);
         RawManifest::new(INDEX_TYPE, empty.into_bytes())

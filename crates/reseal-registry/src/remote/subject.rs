@@ -48,13 +48,13 @@ impl Remote {
         let what = self.named(&target);
         for attempt in 0..TRIES {
             let found = self.get_manifest(&target).await?;
-            let Some(grown) = referrers::with_entry(found, &entry, &what)? else {
+            let Some(grown) = referrers::with_entry(found, &subject.digest, &entry, &what)? else {
                 return Ok(());
             };
             self.send_manifest(&grown, &target).await?;
             // Somebody may have read what we read, and written after us.
             let after = self.get_manifest(&target).await?;
-            if referrers::with_entry(after, &entry, &what)?.is_none() {
+            if referrers::with_entry(after, &subject.digest, &entry, &what)?.is_none() {
                 return Ok(());
             }
             tracing::debug!(attempt, tag = %target, "another writer replaced the index of referrers");

@@ -205,6 +205,32 @@ async fn what_is_no_index_under_that_tag_is_not_replaced() {
 }
 
 #[tokio::test]
+async fn an_image_that_cosign_copied_to_that_tag_is_no_list() {
+    let fake = start(None, true).await;
+    let store = Setup::new(None).open(&fake, "a");
+    let child = crate::common::image(&fake, "a", "child");
+    let index = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{}]}}"#,
+        child.descriptor().to_json()
+    );
+    let index = RawManifest::new(INDEX, index.into_bytes());
+    for image in [&child, &index] {
+        let name = image.digest.as_str().replace(':', "-");
+        fake.put_manifest("a", &image.media_type, &image.bytes, Some(&name));
+        assert_eq!(store.referrers(&image.digest).await.unwrap(), []);
+        let (raw, _) = referrer(&fake, 1);
+        let text = String::from_utf8(raw.bytes).unwrap();
+        let text = text.replace(Digest::of(SUBJECT).as_str(), image.digest.as_str());
+        let raw = RawManifest::new(MANIFEST, text.into_bytes());
+        store.put_manifest(&raw, &by_digest(&raw)).await.unwrap();
+        let found = store.referrers(&image.digest).await.unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].digest, raw.digest);
+        assert!(fake.manifest("a", image.digest.as_str()).is_some());
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_is_no_list_means_that_there_is_no_api() {
     let subject = Digest::of(SUBJECT);
     let html = [("content-type", "text/html; charset=utf-8")];
