@@ -1,6 +1,6 @@
 //! Package databases, read from layers or through the gateway: no tool runs for it.
 
-use std::error::Error;
+use std::{error::Error, io::Read};
 
 use reseal_buildkit::{BuildError, Ref};
 use reseal_oci::{
@@ -81,6 +81,19 @@ pub(crate) async fn read_layer(
     wanted: Wanted,
     platform: &str,
 ) -> Result<LayerFiles, PipelineError> {
+    stream_layer(store, descriptor, platform, move |tar| {
+        layer::read(tar, &wanted)
+    })
+    .await
+}
+
+/// Gives the uncompressed tar of a layer to `read`, while it comes from the store.
+pub(crate) async fn stream_layer<T: Send + 'static>(
+    store: &dyn Store,
+    descriptor: &Descriptor,
+    platform: &str,
+    read: impl FnOnce(&mut dyn Read) -> Result<T, LayerError> + Send + 'static,
+) -> Result<T, PipelineError> {
     let reader = store
         .blob_stream(descriptor)
         .await
@@ -108,7 +121,7 @@ pub(crate) async fn read_layer(
                 source,
             },
         };
-        layer::read(layer::decompress(bridge).map_err(wrap)?, &wanted).map_err(wrap)
+        read(&mut layer::decompress(bridge).map_err(wrap)?).map_err(wrap)
     })
     .await
     .expect("reading a layer does not panic")

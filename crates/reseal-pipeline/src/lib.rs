@@ -47,8 +47,8 @@ pub use lock::{
     LOCK_SCHEMA, Lock, LockedIndex, LockedPackage, LockedPlatform, LockedRepository, LockedSource,
 };
 pub use outcome::{
-    LayerResult, Outcome, PackageResult, Pinned, PlanResult, PlatformResult, Preserved, RunResult,
-    SCHEMA,
+    LayerResult, Outcome, PackageResult, PackageSource, Pinned, PlanResult, PlatformResult,
+    Preserved, RunResult, SCHEMA,
 };
 pub use patch::patch;
 pub use promote::{MovedTag, PROMOTION_SCHEMA, PromoteSettings, Promotion, promote};

@@ -138,6 +138,18 @@ pub struct PackageResult {
     pub from: Option<String>,
     /// Version after.
     pub to: Option<String>,
+    /// The signed package that its files are from, where they were compared with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<PackageSource>,
+}
+
+/// The package file that a package's files are from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PackageSource {
+    /// The digest of the package file, which the signed index of its repository names.
+    pub digest: Digest,
+    /// How many files of the pushed layer were compared with those in it, and are the same.
+    pub files: usize,
 }
 
 /// The dry run.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use futures_util::future::try_join_all;
 use reseal_oci::{AppendMeta, Digest, RawManifest, annotation, append, assemble};
-use reseal_pkg::dpkg::Database;
 use reseal_plan::{FindingResult, count, verdicts};
 use reseal_registry::{Registries, Target};
 
@@ -271,6 +270,7 @@ impl Run<'_> {
                     architecture: change.architecture.clone(),
                     from: change.from.clone(),
                     to: change.to.clone(),
+                    source: None,
                 })
                 .collect(),
             findings: Vec::new(),
@@ -375,30 +375,35 @@ impl Run<'_> {
     async fn verify(&mut self, root: &Digest) -> Result<(), PipelineError> {
         let store = self.destination.store.as_ref();
         let raw = read_back::manifest(store, root).await?;
-        let databases = try_join_all(self.layers.iter().map(|(place, (_, finished))| {
+        let read = try_join_all(self.layers.iter().map(|(place, (solved, finished))| {
             let result = &self.platforms[place];
             let (raw, platform) = (&raw, result.platform.to_string());
             let digest = &result.digest;
+            let hash = solved.native.is_some();
             async move {
-                let after =
-                    read_back::database(store, raw, digest, &finished.layer, &platform).await?;
-                Ok::<(usize, Database), PipelineError>((*place, after))
+                let layer = &finished.layer;
+                let after = read_back::layer(store, raw, digest, layer, &platform, hash).await?;
+                Ok::<_, PipelineError>((*place, after))
             }
         }))
         .await?;
-        for (place, after) in databases {
+        for (place, after) in read {
             let (solved, finished) = &self.layers[&place];
-            if after.packages != finished.after.packages {
+            if after.database.packages != finished.after.packages {
                 return Err(PipelineError::Verification(format!(
                     "the package database of {} in the registry is not the one that was made",
                     solved.plan.platform
                 )));
             }
-            let findings = verdicts(&solved.plan.findings, &after, &self.settings.input.policy);
-            self.platforms
+            let policy = &self.settings.input.policy;
+            let result = self
+                .platforms
                 .get_mut(&place)
-                .expect("each layer has a result")
-                .findings = findings;
+                .expect("each layer has a result");
+            result.findings = verdicts(&solved.plan.findings, &after.database, policy);
+            if let Some(ingredients) = &solved.native {
+                ingredients.prove(&after.files, result)?;
+            }
         }
         Ok(())
     }

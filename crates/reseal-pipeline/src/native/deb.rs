@@ -20,7 +20,7 @@ use reseal_repo::{
 use reseal_resolve::{Preferences, ReleaseInfo, Resolution, Resolved, Universe, Want, resolve};
 use reseal_rootfs::Tree;
 
-use super::{Failure, repository_error};
+use super::{Failure, FileProof, repository_error};
 use crate::{
     error::PipelineError,
     facts::{DPKG_STATUS, no_database},
@@ -238,7 +238,7 @@ impl Image {
         chosen: &Chosen,
         files: Vec<PathBuf>,
         raw: &Path,
-    ) -> Result<Vec<(String, [u8; 32])>, Failure> {
+    ) -> Result<Vec<FileProof>, Failure> {
         let (tree, database) = (self.tree.clone(), self.database.clone());
         let (architecture, packages) = (self.architecture.clone(), chosen.packages.clone());
         let (platform, raw) = (self.platform.clone(), raw.to_owned());
@@ -288,7 +288,11 @@ impl Image {
             Ok(laid
                 .files
                 .into_iter()
-                .map(|proof| (proof.path, proof.sha256))
+                .map(|proof| FileProof {
+                    path: proof.path,
+                    package: (proof.package, proof.architecture),
+                    sha256: proof.sha256,
+                })
                 .collect())
         })
         .await

@@ -6,6 +6,8 @@
 mod base;
 mod deb;
 
+use std::collections::BTreeMap;
+
 use reseal_oci::Platform;
 use reseal_pkg::OsRelease;
 use reseal_plan::plan_platform;
@@ -17,6 +19,7 @@ use crate::{
     facts::OS_RELEASE,
     lock::{LockedPackage, LockedPlatform, LockedRepository},
     make::Making,
+    outcome::{PackageSource, PlatformResult},
     reports::Basis,
     solve::{Job, Solved},
 };
@@ -28,8 +31,53 @@ pub(crate) struct Ingredients {
     pub packages: Vec<LockedPackage>,
     /// The repositories that the versions were chosen from; none with a lock.
     pub repositories: Vec<LockedRepository>,
-    /// The digests of files by path, as they are in the packages: SHA-256.
-    pub files: Vec<(String, [u8; 32])>,
+    /// The files that came from packages.
+    pub files: Vec<FileProof>,
+}
+
+/// A file as it is in its package.
+#[derive(Debug, Clone)]
+pub(crate) struct FileProof {
+    /// Its path in the image.
+    pub path: String,
+    /// The package's name and architecture.
+    pub package: (String, String),
+    /// SHA-256.
+    pub sha256: [u8; 32],
+}
+
+impl Ingredients {
+    /// Compares the files of the pushed layer with those of the signed packages, and says so in the result.
+    pub(crate) fn prove(
+        &self,
+        pushed: &BTreeMap<String, [u8; 32]>,
+        result: &mut PlatformResult,
+    ) -> Result<(), PipelineError> {
+        let mut counts: BTreeMap<&(String, String), usize> = BTreeMap::new();
+        for file in &self.files {
+            if pushed.get(&file.path) != Some(&file.sha256) {
+                return Err(PipelineError::Verification(format!(
+                    "`{}` in the layer of {} is not the file of the package {}",
+                    file.path, result.platform, file.package.0
+                )));
+            }
+            *counts.entry(&file.package).or_default() += 1;
+        }
+        for package in &self.packages {
+            let key = (package.name.clone(), package.architecture.clone());
+            let of = result
+                .packages
+                .iter_mut()
+                .find(|one| (&one.name, &one.architecture) == (&key.0, &key.1));
+            if let Some(of) = of {
+                of.source = Some(PackageSource {
+                    digest: package.digest.clone(),
+                    files: counts.get(&key).copied().unwrap_or(0),
+                });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Why a platform was not patched.
