@@ -21,6 +21,9 @@ pub(crate) struct EngineArgs {
     /// Folder of what the native engine fetched and learned; `reseal` in the user's cache folder when not given
     #[arg(long, value_name = "FOLDER")]
     pub(crate) cache_dir: Option<PathBuf>,
+    /// Take maintainer scripts that are not known for inert: only for finding out which are
+    #[arg(long, hide = true)]
+    pub(crate) assume_scripts_inert: bool,
 }
 
 /// See `reseal_pipeline::EngineChoice`.

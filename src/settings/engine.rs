@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use reseal_pipeline::{EngineChoice, NativeSettings};
+use reseal_pipeline::{EngineChoice, NativeSettings, Scripts};
 
 use crate::{
     args::{Engine, EngineArgs},
@@ -45,6 +45,11 @@ pub(crate) fn native(args: &EngineArgs, env: &Env) -> Result<NativeSettings, Fai
         mirrors,
         lock: None,
         now: env.now,
+        scripts: if args.assume_scripts_inert {
+            Scripts::Assume
+        } else {
+            Scripts::Refuse
+        },
     })
 }
 

@@ -80,6 +80,8 @@ pub enum Stage {
     Solve,
     /// Laying packages down without one.
     LayDown,
+    /// Collecting packages.
+    Fetch,
     /// Cleaning the layer.
     Layer,
     /// Sending blobs and manifests.
@@ -103,6 +105,7 @@ impl Stage {
             Self::Facts => "read package database",
             Self::Solve => "solve",
             Self::LayDown => "lay packages down",
+            Self::Fetch => "fetch packages",
             Self::Layer => "clean layer",
             Self::Push => "push",
             Self::Verify => "verify",

@@ -17,10 +17,12 @@ mod engine;
 mod error;
 mod event;
 mod facts;
+mod fetch;
 mod gate;
 mod history;
 mod layout_source;
 mod lock;
+mod locking;
 mod make;
 mod native;
 mod nothing;
@@ -32,6 +34,7 @@ mod proof;
 mod publish;
 mod read_back;
 mod reports;
+mod reproduce;
 mod rollback;
 mod seal;
 mod settings;
@@ -43,9 +46,11 @@ pub use dry_run::{PLAN_SCHEMA, plan};
 pub use engine::EngineChoice;
 pub use error::{Class, PipelineError};
 pub use event::{Event, Events, Stage};
+pub use fetch::{Fetched, fetch};
 pub use lock::{
     LOCK_SCHEMA, Lock, LockedIndex, LockedPackage, LockedPlatform, LockedRepository, LockedSource,
 };
+pub use locking::lock;
 pub use outcome::{
     LayerResult, Outcome, PackageResult, PackageSource, Pinned, PlanResult, PlatformResult,
     Preserved, RunResult, SCHEMA,
@@ -53,6 +58,8 @@ pub use outcome::{
 pub use patch::patch;
 pub use promote::{MovedTag, PROMOTION_SCHEMA, PromoteSettings, Promotion, promote};
 pub use proof::{NotProved, Proof, Requirement, Trust};
+pub use reproduce::{Reproduction, reproduce};
+pub use reseal_native::Scripts;
 pub use rollback::{Rollback, read_record, rollback};
 pub use seal::{Sealed, Statement};
 pub use settings::{

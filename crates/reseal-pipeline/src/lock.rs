@@ -1,6 +1,7 @@
 //! What a native patch is made of: enough to make the same digest again, a year later and without the repositories.
 
 use reseal_oci::{Digest, Platform};
+use reseal_repo::PackageFile;
 use serde::{Deserialize, Serialize};
 
 /// The schema name that every lock carries.
@@ -87,6 +88,25 @@ pub struct LockedPackage {
     /// Whether it was not installed before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub new: bool,
+}
+
+impl LockedPackage {
+    /// Returns what is fetched.
+    pub(crate) fn file(&self) -> PackageFile<'_> {
+        PackageFile {
+            path: &self.filename,
+            size: self.size,
+            sha256: hex(&self.digest),
+        }
+    }
+}
+
+/// Returns the digits of a digest, as indexes have them.
+pub(crate) fn hex(digest: &Digest) -> &str {
+    digest
+        .as_str()
+        .split_once(':')
+        .map_or("", |(_, digits)| digits)
 }
 
 /// What an image that was patched by the native engine carries about itself, in an annotation of each platform's

@@ -262,7 +262,10 @@ async fn lay_down<'a>(
     if laid.is_empty() {
         return Ok((made, refused));
     }
-    let engine = Native::open(making)?;
+    let Making {
+        source, settings, ..
+    } = making;
+    let engine = Native::open(source, &settings.input, &settings.native, making.events)?;
     let runs = laid.iter().map(|(job, why, other)| {
         let engine = &engine;
         async move {
@@ -270,7 +273,7 @@ async fn lay_down<'a>(
             making
                 .events
                 .send(Event::Started(Stage::LayDown, Some(platform.clone())));
-            let result = engine.run(job).await;
+            let result = engine.run(job, making.folder).await;
             making
                 .events
                 .send(Event::Finished(Stage::LayDown, Some(platform.clone())));

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use reseal_oci::{AppendMeta, Digest, RawManifest, annotation, append, assemble};
 use reseal_plan::{FindingResult, count, verdicts};
 use reseal_registry::{Registries, Target};
+use tempfile::TempDir;
 
 use crate::{
     created,
@@ -23,7 +25,7 @@ use crate::{
     publish::{Pushable, Route, copy_root, publish},
     read_back,
     reports::{Basis, bases},
-    settings::{Builders, PatchSettings},
+    settings::{Builder, Builders, PatchSettings},
     solve::{Job, Solved},
     source::{Patched, Source, resolve, store_error},
 };
@@ -45,46 +47,53 @@ pub async fn patch(
     for warning in &warnings {
         events.send(Event::Warned(warning.clone()));
     }
-    let mut run = Run {
-        settings,
-        source: &source,
-        destination: &destination,
-        events,
-        preserved: source.preserved.clone(),
-        platforms: BTreeMap::new(),
-        pushables: BTreeMap::new(),
-        layers: BTreeMap::new(),
-    };
-    let jobs = run.jobs(&bases).await?;
-    if jobs.is_empty() {
-        run.unchanged(warnings).await
-    } else {
-        let folder = tempfile::Builder::new()
-            .prefix("reseal-")
-            .tempdir_in(&settings.temp_dir)
-            .map_err(|source| PipelineError::Io {
-                action: format!("create a folder in `{}`", settings.temp_dir.display()),
-                source,
-            })?;
-        let making = Making {
-            source: &source,
-            settings,
-            registries,
-            folder: folder.path(),
-            events,
-        };
-        let made = make(&jobs, builders, making).await?;
-        warnings.extend(made.warnings);
-        for (place, reason) in made.failed {
-            let platform = &source.platforms[place].platform;
-            let warning = format!("patching {platform} failed, its original is kept: {reason}");
-            events.send(Event::Warned(warning.clone()));
-            warnings.push(warning);
-            run.preserve(place, "patching failed");
-        }
-        run.finish(made.done, folder.path()).await?;
-        run.publish_and_verify(&mut warnings).await
+    let mut run = Run::new(settings, &source, &destination, events);
+    let built = run
+        .build(&bases, registries, builders, &mut warnings)
+        .await?;
+    match built {
+        // The folder with the layers goes when everything is pushed.
+        Some(_folder) => run.publish_and_verify(&mut warnings).await,
+        None => run.unchanged(warnings).await,
     }
+}
+
+/// Makes the patch of a lock again without publishing anything, and returns the digest of what would be pushed.
+pub(crate) async fn rebuild(
+    settings: &PatchSettings,
+    registries: &Registries,
+    events: &Events,
+) -> Result<Digest, PipelineError> {
+    let source = resolve(&settings.input, Patched::Base, registries, events).await?;
+    let destination = Destination::new(settings, &source, registries)?;
+    let (bases, mut warnings) = bases(&settings.input, &source)?;
+    let mut run = Run::new(settings, &source, &destination, events);
+    let built = run
+        .build(&bases, registries, &NoBuilders, &mut warnings)
+        .await?;
+    if built.is_none() || run.pushables.is_empty() {
+        return Ok(source.root.digest.clone());
+    }
+    Ok(run.root()?.0.digest)
+}
+
+/// For the native engine, which asks for none.
+struct NoBuilders;
+
+#[async_trait]
+impl Builders for NoBuilders {
+    async fn connect(&self) -> Result<Vec<Builder>, PipelineError> {
+        Err(PipelineError::Capability {
+            message: "Only the native engine repeats a patch".into(),
+            hint: "Patch the image anew".into(),
+        })
+    }
+
+    fn named(&self) -> bool {
+        true
+    }
+
+    async fn close(&self) {}
 }
 
 struct Run<'a> {
@@ -101,11 +110,74 @@ struct Run<'a> {
     layers: BTreeMap<usize, (Solved, Finished)>,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    fn new(
+        settings: &'a PatchSettings,
+        source: &'a Source,
+        destination: &'a Destination,
+        events: &'a Events,
+    ) -> Self {
+        Self {
+            settings,
+            source,
+            destination,
+            events,
+            preserved: source.preserved.clone(),
+            platforms: BTreeMap::new(),
+            pushables: BTreeMap::new(),
+            layers: BTreeMap::new(),
+        }
+    }
+
+    /// Makes the new manifests of all platforms. Returns the folder that their layers lie in; `None` when nothing was to do.
+    async fn build(
+        &mut self,
+        bases: &[Basis],
+        registries: &Registries,
+        builders: &dyn Builders,
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<TempDir>, PipelineError> {
+        let jobs = self.jobs(bases).await?;
+        if jobs.is_empty() {
+            return Ok(None);
+        }
+        let folder = tempfile::Builder::new()
+            .prefix("reseal-")
+            .tempdir_in(&self.settings.temp_dir)
+            .map_err(|source| PipelineError::Io {
+                action: format!("create a folder in `{}`", self.settings.temp_dir.display()),
+                source,
+            })?;
+        let making = Making {
+            source: self.source,
+            settings: self.settings,
+            registries,
+            folder: folder.path(),
+            events: self.events,
+        };
+        let made = make(&jobs, builders, making).await?;
+        warnings.extend(made.warnings);
+        for (place, reason) in made.failed {
+            let platform = &self.source.platforms[place].platform;
+            let warning = format!("patching {platform} failed, its original is kept: {reason}");
+            self.events.send(Event::Warned(warning.clone()));
+            warnings.push(warning);
+            self.preserve(place, "patching failed");
+        }
+        self.finish(made.done, folder.path()).await?;
+        Ok(Some(folder))
+    }
+
     /// Sorts platforms into those that a builder has to work on and those that are done without one.
     async fn jobs(&mut self, bases: &[Basis]) -> Result<Vec<Job>, PipelineError> {
         let mut jobs = Vec::new();
+        let lock = self.settings.native.lock.as_ref();
         for (place, (platform, basis)) in self.source.platforms.iter().zip(bases).enumerate() {
+            let name = &platform.platform;
+            if lock.is_some_and(|lock| lock.platforms.iter().all(|one| one.platform != *name)) {
+                self.preserve(place, "the lock does not name it");
+                continue;
+            }
             let report = match basis {
                 Basis::Preserve => {
                     self.preserve(place, "no report speaks of it");
@@ -116,6 +188,7 @@ impl Run<'_> {
             };
             // A report in which nothing is to patch needs no builder, unless an earlier patch has to be made again.
             if platform.previous.is_none()
+                && lock.is_none()
                 && let Some(findings) = report
                     .and_then(|report| findings_without_image(report, &self.settings.input.policy))
             {

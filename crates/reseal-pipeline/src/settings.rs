@@ -93,6 +93,8 @@ pub struct NativeSettings {
     pub lock: Option<Lock>,
     /// The time, seconds since 1970: signatures and indexes have dates.
     pub now: i64,
+    /// What becomes of packages with maintainer scripts that are not known.
+    pub scripts: reseal_native::Scripts,
 }
 
 /// Proxy variables, passed to the package manager as they are.

@@ -24,6 +24,7 @@ mod error;
 mod folder;
 mod http;
 pub mod openpgp;
+mod package;
 mod secret;
 mod settings;
 
@@ -32,5 +33,6 @@ pub use digest::ContentDigest;
 pub use error::{Class, RepoError};
 pub use folder::Folder;
 pub use http::Downloads;
+pub use package::PackageFile;
 pub use secret::Secret;
 pub use settings::{Counts, HttpSettings, Login, RealTime, Sleeper};

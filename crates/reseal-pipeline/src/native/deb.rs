@@ -24,8 +24,8 @@ use super::{Failure, FileProof, repository_error};
 use crate::{
     error::PipelineError,
     facts::{DPKG_STATUS, no_database},
-    lock::{LockedIndex, LockedPackage, LockedPlatform, LockedRepository},
-    settings::PatchSettings,
+    lock::{LockedIndex, LockedPackage, LockedPlatform, LockedRepository, hex},
+    settings::NativeSettings,
 };
 
 /// How often the resolver may ask for more candidates. Each time a layer of dependencies is added; chains are short.
@@ -143,10 +143,9 @@ impl Image {
     pub(super) fn repositories(
         &self,
         cache: &Cache,
-        settings: &PatchSettings,
+        native: &NativeSettings,
     ) -> Result<Sources, Failure> {
         let wrap = repository_error(&self.platform);
-        let native = &settings.native;
         let files = self.files(&["etc/apt/"]);
         let sources = read_sources(&files, &self.architecture).map_err(&wrap)?;
         let apt = read_settings(&files);
@@ -160,7 +159,6 @@ impl Image {
             mirrors: native.mirrors.clone(),
             // A lock names digests: how old the index is that they were found in does not matter.
             allow_expired: native.lock.is_some(),
-            user_agent: settings.generator.replace(' ', "/"),
             ..HttpSettings::default()
         };
         let repositories =
@@ -238,6 +236,7 @@ impl Image {
         chosen: &Chosen,
         files: Vec<PathBuf>,
         raw: &Path,
+        scripts: Scripts,
     ) -> Result<Vec<FileProof>, Failure> {
         let (tree, database) = (self.tree.clone(), self.database.clone());
         let (architecture, packages) = (self.architecture.clone(), chosen.packages.clone());
@@ -251,16 +250,14 @@ impl Image {
                 .iter()
                 .map(|path| move || Ok(Box::new(File::open(path)?) as Box<dyn Read + '_>))
                 .collect();
-            let digests: Vec<String> = packages.iter().map(|one| hex(&one.digest)).collect();
             let debs = packages
                 .iter()
                 .zip(&opens)
-                .zip(&digests)
-                .map(|((package, open), sha256)| Deb {
+                .map(|(package, open)| Deb {
                     name: &package.name,
                     architecture: &package.architecture,
                     version: &package.version,
-                    sha256,
+                    sha256: hex(&package.digest),
                     open: open as &dyn Fn() -> io::Result<Box<dyn Read>>,
                 })
                 .collect();
@@ -274,7 +271,7 @@ impl Image {
                     .map(|package| (package.name.clone(), package.architecture.clone()))
                     .collect(),
                 architecture: &architecture,
-                scripts: Scripts::Refuse,
+                scripts,
             };
             let mut out = BufWriter::new(File::create(&raw).map_err(io)?);
             let laid = lay_down(&order, &mut out).map_err(|error| match error {
@@ -311,12 +308,7 @@ impl Sources {
         let one = |place: usize| async move {
             match chosen.candidates.get(place) {
                 Some(candidate) => self.0.fetch(candidate).await,
-                None => {
-                    let package = &chosen.packages[place];
-                    self.0
-                        .fetch_named(&package.filename, package.size, &hex(&package.digest))
-                        .await
-                }
+                None => self.0.fetch_named(&chosen.packages[place].file()).await,
             }
         };
         stream::iter(0..chosen.packages.len())
@@ -326,14 +318,6 @@ impl Sources {
             .await
             .map_err(wrap)
     }
-}
-
-/// Returns the digits of a digest, as indexes have them.
-fn hex(digest: &Digest) -> String {
-    digest
-        .as_str()
-        .split_once(':')
-        .map_or_else(String::new, |(_, hex)| hex.to_owned())
 }
 
 fn info(release: &Release) -> ReleaseInfo {

@@ -6,22 +6,23 @@
 mod base;
 mod deb;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use reseal_oci::Platform;
 use reseal_pkg::OsRelease;
-use reseal_plan::plan_platform;
+use reseal_plan::{PlatformPlan, plan_platform};
 use reseal_repo::{Cache, RepoError};
 
 use crate::{
     error::PipelineError,
-    event::Event,
+    event::{Event, Events},
     facts::OS_RELEASE,
-    lock::{LockedPackage, LockedPlatform, LockedRepository},
-    make::Making,
+    lock::{LockedPackage, LockedPlatform},
     outcome::{PackageSource, PlatformResult},
     reports::Basis,
+    settings::{Input, NativeSettings},
     solve::{Job, Solved},
+    source::Source,
 };
 
 /// What a raw layer was laid down from.
@@ -29,8 +30,6 @@ use crate::{
 pub(crate) struct Ingredients {
     /// Every package, sorted.
     pub packages: Vec<LockedPackage>,
-    /// The repositories that the versions were chosen from; none with a lock.
-    pub repositories: Vec<LockedRepository>,
     /// The files that came from packages.
     pub files: Vec<FileProof>,
 }
@@ -112,30 +111,59 @@ impl Failure {
 
 /// The engine of one run.
 pub(crate) struct Native<'a> {
-    making: Making<'a>,
+    source: &'a Source,
+    input: &'a Input,
+    settings: &'a NativeSettings,
+    events: &'a Events,
     cache: Cache,
+}
+
+/// A platform that is ready to be laid down.
+pub(crate) struct Prepared {
+    image: deb::Image,
+    repositories: deb::Sources,
+    plan: PlatformPlan,
+    chosen: deb::Chosen,
+}
+
+impl Prepared {
+    /// Returns the platform's part of a lock; `None` when nothing is to change.
+    pub(crate) fn lock(&self) -> Option<LockedPlatform> {
+        let chosen = &self.chosen;
+        (!chosen.packages.is_empty()).then(|| LockedPlatform {
+            platform: self.plan.platform.clone(),
+            source_digest: self.plan.source_digest.clone(),
+            engine: "native".to_owned(),
+            repositories: chosen.repositories.clone(),
+            packages: chosen.packages.clone(),
+        })
+    }
 }
 
 impl<'a> Native<'a> {
     /// Opens the cache.
-    pub(crate) fn open(making: Making<'a>) -> Result<Self, PipelineError> {
-        let native = &making.settings.native;
-        let cache = Cache::open(&native.cache, native.cache_limit)
+    pub(crate) fn open(
+        source: &'a Source,
+        input: &'a Input,
+        settings: &'a NativeSettings,
+        events: &'a Events,
+    ) -> Result<Self, PipelineError> {
+        let cache = Cache::open(&settings.cache, settings.cache_limit)
             .map_err(repository_error("the native engine"))?;
-        Ok(Self { making, cache })
-    }
-
-    /// Patches one platform.
-    pub(crate) async fn run(&self, job: &Job) -> Result<Solved, Failure> {
-        let Making {
+        Ok(Self {
             source,
+            input,
             settings,
             events,
-            ..
-        } = self.making;
+            cache,
+        })
+    }
+
+    /// Reads the image and chooses packages; nothing is laid down yet.
+    pub(crate) async fn prepare(&self, job: &Job) -> Result<Prepared, Failure> {
         let platform = &job.platform.platform;
         let name = platform.to_string();
-        let store = source.store.as_ref();
+        let store = self.source.store.as_ref();
         let tree = base::tree(store, &job.platform.manifest, &self.cache, &name).await?;
         let image = deb::Image::new(tree, &name)?;
         let facts = reseal_plan::Facts {
@@ -149,13 +177,13 @@ impl<'a> Native<'a> {
             Basis::Report(report) => Some(report.as_ref()),
             Basis::All | Basis::Preserve => None,
         };
-        let plan = plan_platform(&facts, report, &settings.input.policy).map_err(|source| {
+        let plan = plan_platform(&facts, report, &self.input.policy).map_err(|source| {
             PipelineError::Plan {
                 platform: name.clone(),
                 source,
             }
         })?;
-        events.send(Event::Planned {
+        self.events.send(Event::Planned {
             platform: platform.clone(),
             packages: plan.packages.len(),
             findings: plan
@@ -164,35 +192,62 @@ impl<'a> Native<'a> {
                 .map(|package| package.closes.len())
                 .sum(),
         });
+        let repositories = image.repositories(&self.cache, self.settings)?;
+        let chosen = match self.locked(platform) {
+            Some(locked) if locked.source_digest != plan.source_digest => {
+                return Err(Failure::Error(PipelineError::Mismatch {
+                    message: format!(
+                        "The lock was made for {} of {platform}, not for {}",
+                        locked.source_digest, plan.source_digest
+                    ),
+                    hint: "Patch the image that the lock names, or make a new lock with `reseal plan IMAGE --lock FILE`".into(),
+                }));
+            }
+            Some(locked) => deb::Chosen::from_lock(locked),
+            None if plan.is_empty() => deb::Chosen::default(),
+            None => image.choose(&repositories, &plan).await?,
+        };
+        for (package, why) in &chosen.kept_back {
+            self.events.send(Event::Warned(format!(
+                "{name}: {package} stays as it is: {why}"
+            )));
+        }
+        Ok(Prepared {
+            image,
+            repositories,
+            plan,
+            chosen,
+        })
+    }
+
+    /// Patches one platform; the raw layer goes into `folder`.
+    pub(crate) async fn run(&self, job: &Job, folder: &Path) -> Result<Solved, Failure> {
+        let Prepared {
+            image,
+            repositories,
+            plan,
+            chosen,
+        } = self.prepare(job).await?;
         let mut solved = Solved {
             place: job.place,
-            before: facts.database,
+            before: image.database.clone(),
             aliases: image.aliases(),
             raw: None,
             native: None,
             plan,
         };
-        let repositories = image.repositories(&self.cache, settings)?;
-        let chosen = match self.locked(platform) {
-            Some(locked) => deb::Chosen::from_lock(locked),
-            None if solved.plan.is_empty() => return Ok(solved),
-            None => image.choose(&repositories, &solved.plan).await?,
-        };
-        for (package, why) in &chosen.kept_back {
-            events.send(Event::Warned(format!(
-                "{name}: {package} stays as it is: {why}"
-            )));
-        }
         if chosen.packages.is_empty() {
             return Ok(solved);
         }
+        let name = job.platform.platform.to_string();
         let files = repositories.fetch(&chosen, &name).await?;
-        let raw = self.making.folder.join(format!("native-{}.tar", job.place));
-        let laid = image.lay_down(&chosen, files, &raw).await?;
+        let raw = folder.join(format!("native-{}.tar", job.place));
+        let laid = image
+            .lay_down(&chosen, files, &raw, self.settings.scripts)
+            .await?;
         solved.raw = Some(raw);
         solved.native = Some(Box::new(Ingredients {
             packages: chosen.packages,
-            repositories: chosen.repositories,
             files: laid,
         }));
         Ok(solved)
@@ -200,7 +255,7 @@ impl<'a> Native<'a> {
 
     /// Returns what the lock says about a platform.
     fn locked(&self, platform: &Platform) -> Option<&LockedPlatform> {
-        let lock = self.making.settings.native.lock.as_ref()?;
+        let lock = self.settings.lock.as_ref()?;
         lock.platforms.iter().find(|one| one.platform == *platform)
     }
 }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use reseal_buildkit::Client;
 use reseal_pipeline::{
     Builder, Builders, Class, EngineChoice, Event, Events, Input, NamedReport, NativeSettings,
-    PatchSettings, PipelineError, RunResult, Unreported, patch,
+    PatchSettings, PipelineError, RunResult, Scripts, Unreported, patch,
 };
 use reseal_plan::Policy;
 use reseal_registry::{Registries, RegistrySettings, Sleeper, Wait};
@@ -107,6 +107,7 @@ impl World {
                 mirrors: Vec::new(),
                 lock: None,
                 now: 1_707_000_000,
+                scripts: Scripts::Refuse,
             },
             strict_layer: false,
             epoch: None,

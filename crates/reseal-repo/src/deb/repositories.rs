@@ -1,7 +1,6 @@
 //! The repositories of one image, from signature to package.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,6 +21,7 @@ use crate::error::RepoError;
 use crate::folder::Folder;
 use crate::http::{Downloads, blocking};
 use crate::openpgp::{Keyring, Signer};
+use crate::package::{PackageFile, below, escaped};
 use crate::settings::{Counts, HttpSettings};
 
 /// The repositories that an image's sources name.
@@ -288,22 +288,11 @@ impl Repositories {
         self.downloads.content(&url, candidate.size, digest).await
     }
 
-    /// Returns the path of a package that a lock names by its path below the address of a repository, its size and its
-    /// digest. All sources of the image are tried, and no index is read: the digest is what is trusted.
-    pub async fn fetch_named(
-        &self,
-        path: &str,
-        size: u64,
-        digest: &str,
-    ) -> Result<PathBuf, RepoError> {
-        let digest: ContentDigest = digest
-            .parse()
-            .map_err(|why: String| RepoError::malformed(path.to_owned(), why))?;
-        let path = below(path).ok_or_else(|| {
-            RepoError::malformed(path.to_owned(), "it leads out of the repository")
-        })?;
+    /// Returns the path of a package that a lock names. All sources of the image are tried, and no index is read: the
+    /// digest is what is trusted.
+    pub async fn fetch_named(&self, file: &PackageFile<'_>) -> Result<PathBuf, RepoError> {
         if let Some(folder) = &self.folder {
-            let folder = Arc::clone(folder);
+            let (folder, size, digest) = (Arc::clone(folder), file.size, file.digest()?);
             if let Some(path) = blocking(move || folder.find(size, digest)).await? {
                 self.downloads.count_cached();
                 return Ok(path);
@@ -315,20 +304,8 @@ impl Repositories {
             .iter()
             .map(|source| source.uri.as_str())
             .collect();
-        let mut failure = None;
-        for uri in uris {
-            match self
-                .downloads
-                .content(&format!("{uri}{}", escaped(path)), size, digest)
-                .await
-            {
-                Ok(path) => return Ok(path),
-                Err(error) => failure = failure.or(Some(error)),
-            }
-        }
-        Err(failure.unwrap_or_else(|| {
-            RepoError::malformed(path.to_owned(), "the image names no repository")
-        }))
+        let uris: Vec<&str> = uris.into_iter().collect();
+        self.downloads.package(&uris, file).await
     }
 
     /// Fetches several packages, [`HttpSettings::parallel`] at once; paths are in the order of the candidates.
@@ -429,28 +406,6 @@ fn provided(value: &[u8]) -> impl Iterator<Item = &[u8]> {
             .unwrap_or(item.len());
         &item[..end]
     })
-}
-
-/// Returns a path that stays below the address of its repository.
-fn below(path: &str) -> Option<&str> {
-    let path = path.trim_start_matches("./");
-    let harmless = !path.is_empty()
-        && !path.starts_with('/')
-        && !path.split('/').any(|part| part.is_empty() || part == "..");
-    harmless.then_some(path)
-}
-
-/// Escapes what would not be part of the path in an address.
-fn escaped(path: &str) -> String {
-    let mut out = String::with_capacity(path.len());
-    for byte in path.bytes() {
-        if byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
 }
 
 #[cfg(test)]
