@@ -18,8 +18,6 @@ const CACHE: &str = "etc/ld.so.cache";
 const TRIGGER: &str = "ldconfig";
 /// Packages whose own scripts have the cache written.
 const WRITERS: [&str; 2] = ["libc-bin", "libc6"];
-/// Largest library whose headers are read, in bytes: it is in memory for that moment.
-const LIBRARY_LIMIT: u64 = 40 << 20;
 
 /// What libraries of this run say of themselves.
 #[derive(Debug, Default)]
@@ -32,17 +30,22 @@ pub(super) struct Libraries {
 
 impl Libraries {
     /// Tells whether a file has to be looked into, by its path without links.
-    pub(super) fn wants(path: &str, size: u64) -> bool {
+    pub(super) fn wants(path: &str) -> bool {
         let name = path.rsplit('/').next().unwrap_or(path);
-        (name.contains(".so") || path.ends_with("sbin/ldconfig")) && size <= LIBRARY_LIMIT
+        name.contains(".so") || path.ends_with("sbin/ldconfig")
     }
 
-    /// Looks into a file.
-    pub(super) fn read(&mut self, path: &str, bytes: &[u8]) {
+    /// Looks into a file, of which not all may have been kept.
+    pub(super) fn read(&mut self, path: &str, (bytes, whole): (Vec<u8>, bool)) {
         if path.ends_with("sbin/ldconfig") {
-            self.generator = generator(bytes).map(str::to_owned);
-        } else {
-            self.facts.insert(path.to_owned(), elf_facts(bytes));
+            self.generator = generator(&bytes).map(str::to_owned);
+            return;
+        }
+        let facts = elf_facts(&bytes);
+        // Without a name, what says so may be in a part that was not kept.
+        let named = |facts: &ElfFacts| facts.soname.as_ref().is_some_and(|name| !name.is_empty());
+        if whole || facts.as_ref().is_none_or(named) {
+            self.facts.insert(path.to_owned(), facts);
         }
     }
 }

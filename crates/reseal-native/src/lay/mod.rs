@@ -6,6 +6,7 @@ mod conffile;
 mod linker;
 mod old;
 mod part;
+mod peek;
 mod records;
 mod stop;
 mod triggered;

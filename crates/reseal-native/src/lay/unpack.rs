@@ -9,6 +9,7 @@ use tar::EntryType;
 
 use super::claim::{Claim, Said};
 use super::linker::Libraries;
+use super::peek::Peek;
 use super::stop::{Stop, malformed};
 use super::{Part, Placed, Run, hex, node};
 use crate::ArchiveError;
@@ -219,12 +220,14 @@ impl Run<'_, '_, '_> {
         let kind = match member.kind {
             EntryKind::File => {
                 let sums = part.control.get("md5sums").is_none();
-                let digests = if Libraries::wants(real, member.size) {
-                    let bytes = bounded(contents, member.size, &name)?;
-                    self.libraries.read(real, &bytes);
-                    self.copy(real, attributes, member.size, &mut bytes.as_slice(), sums)?
+                let mut contents = contents;
+                let peek = Libraries::wants(real).then(|| Peek::new(&mut contents, member.size));
+                let digests = if let Some(mut peek) = peek.flatten() {
+                    let digests = self.copy(real, attributes, member.size, &mut peek, sums)?;
+                    self.libraries.read(real, peek.finish());
+                    digests
                 } else {
-                    self.copy(real, attributes, member.size, contents, sums)?
+                    self.copy(real, attributes, member.size, &mut contents, sums)?
                 };
                 if let Some(md5) = digests.md5 {
                     work.md5.insert(name, md5);
@@ -339,6 +342,11 @@ impl Run<'_, '_, '_> {
     ) -> Result<(), Stop> {
         if name.contains('\n') {
             return malformed("it has a file with a newline in its name");
+        }
+        if member.path.split('/').any(|part| part.starts_with(".wh.")) {
+            return part.refuse(format!(
+                "`{name}` has a name that means a deletion in a layer"
+            ));
         }
         if !work.names.insert(name.to_owned()) {
             return malformed(format!("it has `{name}` twice"));
