@@ -1,4 +1,4 @@
-//! cosign's key files: PKCS#8 in NaCl's secretbox, under a key that scrypt makes of a password.
+//! cosign's key files: PKCS#8 in `NaCl`'s secretbox, under a key that scrypt makes of a password.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

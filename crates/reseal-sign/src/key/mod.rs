@@ -5,6 +5,8 @@ pub(crate) mod der;
 mod error;
 mod file;
 pub(crate) mod pem;
+#[cfg(feature = "pkcs11")]
+mod pkcs11;
 mod public;
 mod reference;
 

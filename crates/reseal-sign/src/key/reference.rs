@@ -52,7 +52,8 @@ impl FromStr for KeyReference {
 }
 
 impl KeyReference {
-    /// Opens the key. `environment` gives the value of a variable.
+    /// Opens the key. `environment` gives the value of a variable; for tokens, `COSIGN_PKCS11_MODULE_PATH` and
+    /// `COSIGN_PKCS11_PIN` are asked for what the reference does not say.
     pub fn open(
         &self,
         environment: &dyn Fn(&str) -> Option<String>,
@@ -73,8 +74,14 @@ impl KeyReference {
                 })?;
                 Ok(Arc::new(load_key(text.as_bytes(), password)?))
             }
+            #[cfg(feature = "pkcs11")]
+            Self::Pkcs11(reference) => Ok(Arc::new(super::pkcs11::TokenKey::open(
+                reference,
+                environment,
+            )?)),
+            #[cfg(not(feature = "pkcs11"))]
             Self::Pkcs11(reference) => Err(KeyError::Reference {
-                reference: reference.clone(),
+                reference: reference.split('?').next().unwrap_or_default().to_owned(),
                 why: "this build of reseal has no support for PKCS#11".to_owned(),
             }),
         }

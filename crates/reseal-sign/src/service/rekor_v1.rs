@@ -214,7 +214,7 @@ fn hex(bytes: &[u8]) -> String {
 /// Turns hexadecimal into base64.
 fn from_hex(text: &str) -> Result<String, String> {
     let wrong = || format!("`{text}` is not hexadecimal");
-    if !text.is_ascii() || text.len() % 2 != 0 {
+    if !text.is_ascii() || !text.len().is_multiple_of(2) {
         return Err(wrong());
     }
     let bytes = (0..text.len())

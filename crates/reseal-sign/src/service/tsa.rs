@@ -18,7 +18,7 @@ pub async fn timestamp(http: &Http, tsa: &Url, bytes: &[u8]) -> Result<Vec<u8>, 
     let mut nonce = [0; 8];
     aws_lc_rs::rand::fill(&mut nonce)
         .map_err(|_| unusable("no random bytes are to be had".to_owned()))?;
-    let query = request(&imprint, &nonce);
+    let query = request(&imprint, nonce);
     let ask = Ask {
         service: ServiceName::Timestamp,
         url: tsa,
@@ -33,11 +33,11 @@ pub async fn timestamp(http: &Http, tsa: &Url, bytes: &[u8]) -> Result<Vec<u8>, 
                 .body(query.clone())
         })
         .await?;
-    check(&answer.body, &imprint, &nonce).map_err(unusable)?;
+    check(&answer.body, &imprint, nonce).map_err(unusable)?;
     Ok(answer.body)
 }
 
-fn request(imprint: &[u8; 32], nonce: &[u8; 8]) -> Vec<u8> {
+fn request(imprint: &[u8; 32], nonce: [u8; 8]) -> Vec<u8> {
     let algorithm = der::value(
         der::SEQUENCE,
         &[
@@ -53,7 +53,7 @@ fn request(imprint: &[u8; 32], nonce: &[u8; 8]) -> Vec<u8> {
                 der::SEQUENCE,
                 &[&algorithm, &der::value(der::OCTET_STRING, &[imprint])],
             ),
-            &der::unsigned(nonce),
+            &der::unsigned(&nonce),
             // The certificate comes along, so that a verifier needs the root alone.
             &der::value(der::BOOLEAN, &[&[0xff]]),
         ],
@@ -61,7 +61,7 @@ fn request(imprint: &[u8; 32], nonce: &[u8; 8]) -> Vec<u8> {
 }
 
 /// Tells whether an answer is a granted timestamp over what was asked for. Its signature is the verifier's business.
-fn check(answer: &[u8], imprint: &[u8; 32], nonce: &[u8; 8]) -> Result<(), String> {
+fn check(answer: &[u8], imprint: &[u8; 32], nonce: [u8; 8]) -> Result<(), String> {
     let mut outer = Reader::new(answer)
         .enter(der::SEQUENCE)
         .ok_or("it is no timestamp answer")?;
@@ -88,7 +88,7 @@ fn check(answer: &[u8], imprint: &[u8; 32], nonce: &[u8; 8]) -> Result<(), Strin
         let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
         bytes[zeros..].to_vec()
     };
-    if echoed.map(digits) != Some(digits(nonce)) {
+    if echoed.map(digits) != Some(digits(&nonce)) {
         return Err("it answers another question (the nonce differs)".to_owned());
     }
     Ok(())
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn the_request_has_the_imprint_and_wants_the_certificate() {
-        let bytes = request(&[7; 32], &NONCE);
+        let bytes = request(&[7; 32], NONCE);
         let mut expected = vec![0x30, 67, 2, 1, 1, 0x30, 49, 0x30, 13, 6, 9];
         expected.extend(oid::SHA256);
         expected.extend([5, 0, 4, 32]);
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn a_granted_answer_to_our_question_is_taken() {
         for status in [0, 1] {
-            check(&answer(status, &[7; 32], &NONCE), &[7; 32], &NONCE).unwrap();
+            check(&answer(status, &[7; 32], &NONCE), &[7; 32], NONCE).unwrap();
         }
     }
 
@@ -203,7 +203,7 @@ mod tests {
             (b"<html>".to_vec(), "no timestamp answer"),
             (Vec::new(), "no timestamp answer"),
         ] {
-            let why = check(&bytes, &[7; 32], &NONCE).unwrap_err();
+            let why = check(&bytes, &[7; 32], NONCE).unwrap_err();
             assert!(why.contains(part), "{why}");
         }
     }

@@ -57,11 +57,11 @@ pub(super) fn package(
         qualifiers.push(format!("distro={}", escape(&text)));
     }
     // The epoch of rpm is a qualifier; that of Debian is a part of the version.
-    if distribution.package_type == "rpm" {
-        if let Some((epoch, rest)) = version.and_then(|version| version.split_once(':')) {
-            qualifiers.push(format!("epoch={}", escape(epoch)));
-            version = Some(rest);
-        }
+    if distribution.package_type == "rpm"
+        && let Some((epoch, rest)) = version.and_then(|version| version.split_once(':'))
+    {
+        qualifiers.push(format!("epoch={}", escape(epoch)));
+        version = Some(rest);
     }
     let mut url = format!(
         "pkg:{}/{}/{}",

@@ -74,11 +74,11 @@ fn result(image: &str, platform: &Platform) -> Value {
 fn vulnerability(finding: &Finding) -> Option<Value> {
     let status = match finding.verdict {
         Verdict::Fixed | Verdict::Removed => return None,
-        Verdict::NotFixed => "fixed",
         // What Trivy calls a finding whose state nobody has told.
         Verdict::CannotTell => "unknown",
         Verdict::NoFixAvailable | Verdict::Excepted if finding.fixed.is_none() => "affected",
-        Verdict::NoFixAvailable | Verdict::Excepted => "fixed",
+        // It is the fix that exists, not the finding that is gone: that is what the word means in Trivy's reports.
+        Verdict::NotFixed | Verdict::NoFixAvailable | Verdict::Excepted => "fixed",
     };
     Some(json!({
         "VulnerabilityID": finding.id,

@@ -1,5 +1,7 @@
 //! Keys that cosign, OpenSSL and OpenSSH made.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use std::path::{Path, PathBuf};
 
 use reseal_registry::Secret;

@@ -1,5 +1,7 @@
 //! Every predicate against a file, byte for byte, and what must hold of all of them.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use std::path::Path;
 
 use reseal_oci::Digest;
