@@ -60,7 +60,7 @@ impl Run<'_, '_, '_> {
                 .any(|word| word == TRIGGER.as_bytes());
             said || (WRITERS.contains(&part.deb.name) && part.control.get("postinst").is_some())
         };
-        let triggered = self.activated.contains_key(TRIGGER);
+        let triggered = self.activated.iter().any(|(name, _)| name == TRIGGER);
         // Those that stay unpacked have it written by their own scripts.
         if !triggered && !parts.iter().any(|part| !part.left && runs(part)) {
             return Ok(false);

@@ -74,8 +74,8 @@ struct Run<'r, 'a, 'o> {
     linked: BTreeSet<String>,
     /// Configuration files of packages of this run by their own path, with the digest of the shipped version.
     shipped: BTreeMap<String, String>,
-    /// What packages of this run activated, by trigger, with who did.
-    activated: BTreeMap<String, BTreeSet<usize>>,
+    /// What packages of this run activated, in the order of the first time, with who did.
+    activated: Vec<(String, BTreeSet<usize>)>,
     /// Stanzas to write instead, by place in the database.
     stanzas: BTreeMap<usize, Vec<u8>>,
     /// Stanzas of packages that come in, by name and architecture.
@@ -129,7 +129,7 @@ impl<'r, 'a, 'o> Run<'r, 'a, 'o> {
             placed: BTreeMap::new(),
             linked: BTreeSet::new(),
             shipped: BTreeMap::new(),
-            activated: BTreeMap::new(),
+            activated: Vec::new(),
             stanzas: BTreeMap::new(),
             new_stanzas: BTreeMap::new(),
             libraries: Libraries::default(),
@@ -196,11 +196,14 @@ impl<'r, 'a, 'o> Run<'r, 'a, 'o> {
     }
 
     fn activate(&mut self, trigger: &str, unit: usize) {
-        if self.interests.of(trigger).next().is_some() {
-            self.activated
-                .entry(trigger.to_owned())
-                .or_default()
-                .insert(unit);
+        if self.interests.of(trigger).next().is_none() {
+            return;
+        }
+        match self.activated.iter_mut().find(|(name, _)| name == trigger) {
+            Some((_, by)) => {
+                by.insert(unit);
+            }
+            None => self.activated.push((trigger.to_owned(), [unit].into())),
         }
     }
 

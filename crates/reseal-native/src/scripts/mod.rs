@@ -84,6 +84,18 @@ impl<'a> Upgrade<'a> {
     }
 }
 
+/// Returns the row that makes a package's `postinst` known for when a trigger calls it.
+pub fn triggered_row(package: &str, postinst: &[u8], evidence: &str) -> Row {
+    Row {
+        package: package.to_owned(),
+        script: TRIGGERED.to_owned(),
+        sha256: script_digest(postinst),
+        effect: Effect::Inert,
+        since: None,
+        evidence: evidence.to_owned(),
+    }
+}
+
 /// Tells what an upgrade needs, by the table that is built in.
 pub fn verdict(upgrade: &Upgrade<'_>) -> Verdict {
     Table::built_in().verdict(upgrade)
@@ -223,7 +235,9 @@ mod tests {
         for row in rows {
             table.add(row);
         }
+        table.add(triggered_row("b", b"n", "seen"));
         let again = Table::parse(&table.to_string()).unwrap();
+        assert!(again.trigger_is_inert("b", b"n") && !again.trigger_is_inert("b", b"o"));
         assert_eq!(again.verdict(&upgrade), Verdict::Inert);
     }
 

@@ -438,3 +438,34 @@ fn info_files_of_the_old_version_go() {
         .with(&[old])
         .same(&[package("one", "2").append("shlibs", "x 2 x\n")]);
 }
+
+#[test]
+fn what_is_left_unpacked_is_finished_by_dpkg_itself() {
+    if !possible() {
+        return;
+    }
+    // The words that a script was called with, so that those are compared, too.
+    let script = "#!/bin/sh\nset -e\necho \"$@\" >> \"$DPKG_ROOT/usr/bin/called\"\n";
+    let next = one_next().append("postinst", script);
+    Scene::new()
+        .with(&[one()])
+        .changed(|root| fs::write(root.join("etc/one/one.conf"), "mine").unwrap())
+        .leave_scripts_to_dpkg()
+        .same(&[next.clone(), package("two", "1").append("postinst", script)]);
+    // Called by a trigger of another one.
+    let interested = package("one", "1")
+        .append("postinst", script)
+        .append("triggers", "interest name\ninterest-noawait /usr/share/x\n");
+    let activates = package("two", "2")
+        .append("triggers", "activate name\n")
+        .file("/usr/share/x/y", "z");
+    Scene::new()
+        .with(&[interested, package("two", "1")])
+        .leave_scripts_to_dpkg()
+        .same(&[activates]);
+    // A script that dpkg would run before, it would not run now.
+    let before = package("one", "2").append("preinst", script);
+    let scene = Scene::new().with(&[one()]).leave_scripts_to_dpkg();
+    let error = scene.lay(&[before]).unwrap_err().to_string();
+    assert!(error.contains("preinst"), "{error}");
+}
