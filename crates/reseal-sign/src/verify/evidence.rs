@@ -1,8 +1,7 @@
 //! The cryptography of one bundle: key or certificate, log entries, timestamps. What it says has been looked at before.
 
-use std::collections::BTreeMap;
-
-use sigstore_crypto::{CertificateInfo, SigningScheme, SubjectAltName};
+use jiff::Timestamp;
+use sigstore_crypto::SigningScheme;
 use sigstore_types::bundle::VerificationMaterialContent;
 use sigstore_types::{Artifact, Bundle, DerPublicKey, SignatureBytes};
 use sigstore_verify::{
@@ -10,31 +9,13 @@ use sigstore_verify::{
     Verifier,
 };
 
+use super::signer::identity_of;
 use super::statement::shown;
-use super::{Claim, Log, Reason, Timestamps, TrustedRoot, VerifyError, VerifyPolicy, Who};
+use super::{Log, Reason, Signer, Timestamps, TrustedRoot, VerifyError, VerifyPolicy, Who};
 use crate::key::{Algorithm, PublicKey};
 
 /// The most log entries, and the most timestamps, that one bundle may carry; each costs a signature to check.
 const EVIDENCE_LIMIT: usize = 16;
-
-/// Who signed, as it was proved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Signer {
-    /// The holder of the key that was asked for.
-    Key {
-        /// Base64 of the SHA-256 over the public key.
-        hint: String,
-    },
-    /// The subject of a certificate.
-    Identity {
-        /// E-mail address or URI.
-        identity: String,
-        /// Who vouched for it.
-        issuer: String,
-        /// What else the certificate says about the job that signed.
-        claims: BTreeMap<Claim, String>,
-    },
-}
 
 /// What was proved beside the signature itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -103,7 +84,7 @@ impl<'a> Judge<'a> {
             });
         }
         if fits(key, signed) {
-            Ok(Some(Signer::Key { hint: key.hint() }))
+            Ok(Some(Signer::of(key)))
         } else {
             Err(match &signed.identity {
                 Some(identity) => Reason::Certified {
@@ -114,19 +95,33 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Checks all of a bundle whose signature is known to be one by the key, if a key is asked for.
+    /// Checks a timestamp that does not travel in a bundle.
+    pub(super) fn timestamp(&self, token: &[u8], bytes: &[u8]) -> Result<Timestamp, Reason> {
+        self.trust()?.0.timestamp(token, bytes)
+    }
+
+    fn trust(&self) -> Result<&(&'a TrustedRoot, Verifier), Reason> {
+        self.root.as_ref().ok_or_else(|| {
+            Reason::Unsupported("there is no trusted root to verify it by".to_owned())
+        })
+    }
+
+    /// Checks all of a bundle whose signature is known to be one by the key, if a key is asked for. `outside` are times that have
+    /// been proved and have no place in the bundle.
     pub(super) fn by_bundle(
         &self,
         bundle: &Bundle,
         artifact: &Artifact<'_>,
+        outside: &[Timestamp],
     ) -> Result<(Signer, Proof), Reason> {
         let material = &bundle.verification_material;
         let entries = &material.tlog_entries;
-        let timestamps = &material
+        let inside = material
             .timestamp_verification_data
             .rfc3161_timestamps
             .len();
-        if entries.len() > EVIDENCE_LIMIT || *timestamps > EVIDENCE_LIMIT {
+        let timestamps = inside + outside.len();
+        if entries.len() > EVIDENCE_LIMIT || timestamps > EVIDENCE_LIMIT {
             return Err(Reason::Malformed(format!(
                 "it carries more than {EVIDENCE_LIMIT} log entries or timestamps"
             )));
@@ -144,16 +139,37 @@ impl<'a> Judge<'a> {
                 ));
             }
         }
-        if self.policy.timestamps == Timestamps::Required && *timestamps == 0 {
+        if self.policy.timestamps == Timestamps::Required && timestamps == 0 {
             return Err(Reason::NoTimestamp);
         }
-        let Some((root, verifier)) = &self.root else {
-            return Err(Reason::Unsupported(
-                "there is no trusted root to verify it by".to_owned(),
-            ));
+        let (root, verifier) = self.trust()?;
+        let (signer, mut times, certificate_logged) = match &self.policy.who {
+            // There is nothing in the bundle for the library to check.
+            Who::Key(key) if !self.logged() && inside == 0 => (Signer::of(key), Vec::new(), false),
+            who => {
+                let result = self.run(verifier, bundle, artifact).map_err(|reason| {
+                    if reason == Reason::NoTimestamp && !outside.is_empty() {
+                        // The certificate would have to be checked at that time, which the library has no way to be told.
+                        Reason::Unsupported(
+                            "a timestamp of a whole envelope proves no certificate without a log"
+                                .to_owned(),
+                        )
+                    } else {
+                        reason
+                    }
+                })?;
+                if let Some(certificate) = result.certificate()
+                    && let Some(time) = outside.iter().find(|&&time| {
+                        time < certificate.not_before || time > certificate.not_after
+                    })
+                {
+                    return Err(Reason::Certificate(format!("it was not valid at {time}")));
+                }
+                let times = result.verified_timestamps().to_vec();
+                (Signer::proved(who, &result)?, times, result.sct_verified())
+            }
         };
-        let result = self.run(verifier, bundle, artifact)?;
-        let times = result.verified_timestamps();
+        times.extend(outside);
         if let Some(late) = times.iter().find(|time| time.as_second() > self.now) {
             return Err(Reason::Future {
                 time: late.to_string(),
@@ -163,7 +179,7 @@ impl<'a> Judge<'a> {
         // inclusion has none, so what other evidence proved is what counts.
         if self.logged()
             && !times.is_empty()
-            && let Some(reduced) = root.with_logs_of(times)
+            && let Some(reduced) = root.with_logs_of(&times)
         {
             let reduced = reduced
                 .verifier()
@@ -178,11 +194,11 @@ impl<'a> Judge<'a> {
                 Vec::new()
             },
             inclusion: self.logged() && bundle.has_inclusion_proof(),
-            timestamps: *timestamps,
-            certificate_logged: result.sct_verified(),
+            timestamps,
+            certificate_logged,
             times: times.iter().map(|time| time.as_second()).collect(),
         };
-        Ok((self.signer(&result)?, proof))
+        Ok((signer, proof))
     }
 
     fn run(
@@ -213,56 +229,6 @@ impl<'a> Judge<'a> {
             }
         };
         outcome.map_err(|error| reason(&error))
-    }
-
-    fn signer(&self, result: &VerificationResult) -> Result<Signer, Reason> {
-        let (identity, issuer, claims) = match &self.policy.who {
-            Who::Key(key) => return Ok(Signer::Key { hint: key.hint() }),
-            Who::Identity {
-                identity,
-                issuer,
-                claims,
-            } => (identity, issuer, claims),
-        };
-        let certificate = result
-            .certificate()
-            .filter(|_| result.certificate_verified())
-            .ok_or_else(|| Reason::Certificate("it has not been verified".to_owned()))?;
-        let found = identity_of(certificate).unwrap_or_default();
-        if !identity.matches(found) {
-            return Err(Reason::OtherIdentity {
-                found: shown(found),
-                wanted: identity.to_string(),
-            });
-        }
-        let vouching = certificate.issuer.as_deref().unwrap_or_default();
-        if !issuer.matches(vouching) {
-            return Err(Reason::OtherIssuer {
-                found: shown(vouching),
-                wanted: issuer.to_string(),
-            });
-        }
-        for (claim, wanted) in claims {
-            let value = claim.of(&certificate.ci_claims);
-            if !value.is_some_and(|value| wanted.matches(value)) {
-                return Err(Reason::OtherClaim {
-                    claim: *claim,
-                    found: value.map(shown),
-                    wanted: wanted.to_string(),
-                });
-            }
-        }
-        Ok(Signer::Identity {
-            identity: found.to_owned(),
-            issuer: vouching.to_owned(),
-            claims: Claim::ALL
-                .iter()
-                .filter_map(|claim| {
-                    let value = claim.of(&certificate.ci_claims)?;
-                    Some((*claim, value.to_owned()))
-                })
-                .collect(),
-        })
     }
 }
 
@@ -305,10 +271,6 @@ pub(super) fn material(bundle: &Bundle) -> (bool, Option<String>) {
         .and_then(|der| sigstore_crypto::parse_certificate_info(der).ok())
         .and_then(|certificate| identity_of(&certificate).map(shown));
     (keyed, identity)
-}
-
-fn identity_of(certificate: &CertificateInfo) -> Option<&str> {
-    certificate.identity.as_ref().map(SubjectAltName::as_str)
 }
 
 /// Says in our words what the library found. Its texts hold pieces of the bundle, so they are cut to a line.

@@ -26,7 +26,7 @@ pub(super) struct Legacy<'a> {
     payload: &'a [u8],
     certificates: Vec<Vec<u8>>,
     log: Option<LogAnnotation>,
-    timestamp: Option<String>,
+    timestamp: Option<Vec<u8>>,
     /// Of a `.sig` layer.
     signature: Option<Vec<u8>>,
     /// Of an `.att` layer.
@@ -111,7 +111,12 @@ impl<'a> Legacy<'a> {
         let timestamp = annotation(TIMESTAMP_ANNOTATION)
             .map(|text| serde_json::from_str(text).map_err(|e| malformed("timestamp", e)))
             .transpose()?
-            .map(|found: TimestampAnnotation| found.token);
+            .map(|found: TimestampAnnotation| {
+                STANDARD
+                    .decode(found.token)
+                    .map_err(|e| malformed("timestamp", e))
+            })
+            .transpose()?;
         Ok(Self {
             payload: &layer.payload,
             certificates,
@@ -120,6 +125,11 @@ impl<'a> Legacy<'a> {
             signature: None,
             envelope: None,
         })
+    }
+
+    /// Returns the layer's bytes.
+    pub(super) fn payload(&self) -> &[u8] {
+        self.payload
     }
 
     /// Returns the envelope of an `.att` layer.
@@ -149,6 +159,14 @@ impl<'a> Legacy<'a> {
         Some(shown(certificate.identity?.as_str()))
     }
 
+    /// Returns the timestamp of an `.att` layer. cosign has it made for the whole envelope, not for the signature in it, so it has
+    /// no place in a bundle.
+    pub(super) fn envelope_timestamp(&self) -> Option<&[u8]> {
+        self.timestamp
+            .as_deref()
+            .filter(|_| self.envelope.is_some())
+    }
+
     /// Makes the bundle. With `keyed`, a certificate that is there is left out: the key that the user named is what counts.
     /// Without `logged`, an entry of a log need not be there.
     pub(super) fn bundle(&self, keyed: bool, logged: bool) -> Result<Bundle, Reason> {
@@ -165,9 +183,9 @@ impl<'a> Legacy<'a> {
         if let Some(log) = &self.log {
             material["tlogEntries"] = json!([entry(log)?]);
         }
-        if let Some(token) = &self.timestamp {
+        if let Some(token) = self.timestamp.as_ref().filter(|_| self.envelope.is_none()) {
             material["timestampVerificationData"] =
-                json!({"rfc3161Timestamps": [{"signedTimestamp": token}]});
+                json!({"rfc3161Timestamps": [{"signedTimestamp": STANDARD.encode(token)}]});
         }
         let version = if logged { "0.1" } else { "0.2" };
         let mut bundle = json!({

@@ -10,6 +10,7 @@ mod evidence;
 mod legacy;
 mod matching;
 mod policy;
+mod signer;
 mod statement;
 mod trust;
 
@@ -30,9 +31,10 @@ use legacy::Legacy;
 use statement::{IN_TOTO, Statement, shown};
 
 pub use error::{Reason, Rejected, VerifyError};
-pub use evidence::{Proof, Signer};
+pub use evidence::Proof;
 pub use matching::Match;
 pub use policy::{Claim, Log, Timestamps, VerifyPolicy, Who};
+pub use signer::Signer;
 pub use statement::SIGN_PREDICATE;
 pub use trust::TrustedRoot;
 
@@ -263,7 +265,7 @@ fn bundle(
     })?;
     let (signer, proof) = match signer {
         Some(signer) if judge.key_alone() => (signer, Proof::default()),
-        _ => judge.by_bundle(&bundle, &artifact(subject)?)?,
+        _ => judge.by_bundle(&bundle, &artifact(subject)?, &[])?,
     };
     Ok((statement, signer, proof))
 }
@@ -326,8 +328,13 @@ fn legacy_evidence(
     if judge.logged() && !layer.is_logged() {
         return Err(Reason::NotLogged);
     }
+    let outside: Vec<_> = layer
+        .envelope_timestamp()
+        .map(|token| judge.timestamp(token, layer.payload()))
+        .into_iter()
+        .collect::<Result<_, _>>()?;
     let bundle = layer.bundle(judge.keyed(), judge.logged())?;
-    judge.by_bundle(&bundle, artifact)
+    judge.by_bundle(&bundle, artifact, &outside)
 }
 
 /// Reads the statement of an envelope and checks what it is and what it is about.

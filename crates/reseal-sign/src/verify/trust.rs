@@ -2,10 +2,14 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use sigstore_trust_root::{SIGSTORE_PRODUCTION_TRUSTED_ROOT, TrustedRoot as Wire};
+use sigstore_types::{SignatureBytes, TimestampToken};
 use sigstore_verify::Verifier;
+use sigstore_verify::tsa::verify_timestamp_for_authority;
 
-use super::VerifyError;
+use super::statement::shown;
+use super::{Reason, VerifyError};
 
 /// The most bytes that a trusted root may have. The public one has 7 KB.
 const SIZE_LIMIT: usize = 1024 * 1024;
@@ -67,8 +71,22 @@ impl TrustedRoot {
         Verifier::new(&self.wire).map_err(|e| VerifyError::TrustedRoot { why: e.to_string() })
     }
 
+    /// Returns the time in a token (RFC 3161) that one of the authorities, in its time, has signed for these bytes.
+    pub(super) fn timestamp(&self, token: &[u8], bytes: &[u8]) -> Result<Timestamp, Reason> {
+        let token = TimestampToken::new(token.to_vec());
+        let bytes = SignatureBytes::new(bytes.to_vec());
+        let mut why = "the trusted root names no timestamp authority".to_owned();
+        for authority in self.wire.tsa_authorities() {
+            match verify_timestamp_for_authority(&token, &bytes, &authority) {
+                Ok(time) => return Ok(time),
+                Err(error) => why = shown(&error.to_string()),
+            }
+        }
+        Err(Reason::Timestamp(why))
+    }
+
     /// Returns the same without the logs whose key was trusted at none of these times; `None` if all stay.
-    pub(super) fn with_logs_of(&self, times: &[jiff::Timestamp]) -> Option<Self> {
+    pub(super) fn with_logs_of(&self, times: &[Timestamp]) -> Option<Self> {
         let mut wire = self.wire.clone();
         wire.tlogs.retain(|log| {
             log.public_key

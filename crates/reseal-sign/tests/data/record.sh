@@ -131,6 +131,12 @@ done
 fresh old-attest-p256-rekor1
 old attest --key p256.key "${services[@]}" --type openvex --predicate vex.json "$image"
 record old-attest-p256-rekor1
+fresh old-attest-p256-tsa
+old attest --key p256.key --tlog-upload=false --timestamp-server-url "$TSA" --type openvex --predicate vex.json "$image"
+record old-attest-p256-tsa
+fresh old-attest-alice-rekor1-tsa
+old attest "${services[@]}" --timestamp-server-url "$TSA" --identity-token "$(token email)" --type openvex --predicate vex.json "$image"
+record old-attest-alice-rekor1-tsa
 fresh old-alice-rekor1
 old sign "${services[@]}" --identity-token "$(token email)" "$image"
 record old-alice-rekor1

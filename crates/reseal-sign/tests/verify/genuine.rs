@@ -184,6 +184,26 @@ fn attestations_of_both_forms_are_accepted() {
         ("old-attest-ed25519", OPENVEX, key_alone("ed25519"), false),
         ("old-attest-p256-rekor1", OPENVEX, key_logged("p256"), true),
         ("old-attest-alice-rekor1", OPENVEX, alice(), true),
+        ("old-attest-alice-rekor1-tsa", OPENVEX, alice(), true),
+        (
+            "old-attest-alice-rekor1-tsa",
+            OPENVEX,
+            VerifyPolicy {
+                timestamps: Timestamps::Required,
+                ..alice()
+            },
+            true,
+        ),
+        (
+            "old-attest-p256-tsa",
+            OPENVEX,
+            VerifyPolicy {
+                log: Log::Off,
+                timestamps: Timestamps::Required,
+                ..key_logged("p256")
+            },
+            false,
+        ),
         ("new-attest-p256", OPENVEX, key_alone("p256"), false),
         ("new-attest-p256", vuln, key_alone("p256"), false),
         ("new-attest-alice-rekor2", slsa, alice(), true),
@@ -195,6 +215,8 @@ fn attestations_of_both_forms_are_accepted() {
         assert_eq!(found[0].predicate_type, kind);
         assert!(found[0].predicate.is_object(), "{name}");
         assert_eq!(!found[0].proof.log_indexes.is_empty(), logged, "{name}");
+        let stamped = name.ends_with("-tsa") || name.ends_with("rekor2");
+        assert_eq!(found[0].proof.timestamps, usize::from(stamped), "{name}");
     }
 }
 

@@ -1,10 +1,10 @@
 //! Forged layers of `.sig` and `.att` tags, each refused for its own reason.
 
 use reseal_sign::store::{
-    CERTIFICATE_ANNOTATION, CHAIN_ANNOTATION, LOG_ANNOTATION, SIGNATURE_ANNOTATION,
+    CERTIFICATE_ANNOTATION, CHAIN_ANNOTATION, FoundLegacy, LOG_ANNOTATION, SIGNATURE_ANNOTATION,
     TIMESTAMP_ANNOTATION,
 };
-use reseal_sign::verify::{Reason, VerifyPolicy, verify_signature};
+use reseal_sign::verify::{Log, Reason, Timestamps, VerifyPolicy, verify_signature};
 use serde_json::{Value, json};
 
 use crate::world::*;
@@ -365,6 +365,81 @@ fn an_attestation_in_a_tag_without_its_log_entry_is_refused() {
             Reason::NotLogged,
             "{name}"
         );
+    }
+}
+
+#[test]
+fn the_timestamp_of_an_attestation_in_a_tag_is_for_its_envelope() {
+    let timed = VerifyPolicy {
+        log: Log::Off,
+        timestamps: Timestamps::Required,
+        ..key_logged("p256")
+    };
+    let stamp = |name: &str, layers: fn(&Case) -> &FoundLegacy| {
+        layers(&case(name)).annotations[TIMESTAMP_ANNOTATION].clone()
+    };
+    for (name, policy, foreign) in [
+        (
+            "old-attest-p256-tsa",
+            timed.clone(),
+            stamp("old-alice-tsa", |case| &case.collected.signatures[0]),
+        ),
+        (
+            "old-attest-p256-tsa",
+            timed.clone(),
+            stamp("old-attest-alice-rekor1-tsa", |case| {
+                &case.collected.attestations[0]
+            }),
+        ),
+        (
+            "old-attest-alice-rekor1-tsa",
+            alice(),
+            stamp("old-attest-p256-tsa", |case| {
+                &case.collected.attestations[0]
+            }),
+        ),
+    ] {
+        let mut forged = case(name);
+        forged.collected.attestations[0]
+            .annotations
+            .insert(TIMESTAMP_ANNOTATION.to_owned(), foreign);
+        let reason = forged.attestation_refused(OPENVEX, &policy);
+        assert!(matches!(reason, Reason::Timestamp(_)), "{name}: {reason}");
+    }
+    let mut bare = case("old-attest-p256-tsa");
+    bare.collected.attestations[0]
+        .annotations
+        .remove(TIMESTAMP_ANNOTATION);
+    assert_eq!(
+        bare.attestation_refused(OPENVEX, &timed),
+        Reason::NoTimestamp
+    );
+    // Without a log, such a timestamp cannot vouch for a certificate.
+    let mut unlogged = case("old-attest-alice-rekor1-tsa");
+    unlogged.collected.attestations[0]
+        .annotations
+        .remove(LOG_ANNOTATION);
+    let reason = unlogged.attestation_refused(OPENVEX, &alice_timed());
+    assert!(matches!(reason, Reason::Unsupported(_)), "{reason}");
+}
+
+#[test]
+fn a_timestamp_authority_of_attestations_in_tags_is_trusted_in_its_time_only() {
+    let changed = root_with(|root| {
+        root["timestampAuthorities"][0]["validFor"] =
+            json!({"start": "2020-01-01T00:00:00Z", "end": "2021-01-01T00:00:00Z"});
+    });
+    let timed = VerifyPolicy {
+        log: Log::Off,
+        timestamps: Timestamps::Required,
+        ..key_logged("p256")
+    };
+    for (name, policy) in [
+        ("old-attest-p256-tsa", timed),
+        ("old-attest-alice-rekor1-tsa", alice()),
+    ] {
+        let reason = case(name).attestation_refused(OPENVEX, &with_root(policy, changed.clone()));
+        assert!(matches!(reason, Reason::Timestamp(_)), "{name}: {reason}");
     }
 }
 

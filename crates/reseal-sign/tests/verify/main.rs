@@ -4,12 +4,17 @@
     unreachable_pub,
     reason = "one test binary of several files, none of which has a public interface"
 )]
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy lets tests unwrap, and does not see that their helpers are tests too"
+)]
 
 mod bundles;
 mod certificates;
 mod claims;
 mod genuine;
 mod layers;
+mod ours;
 mod policy;
 mod samples;
 mod world;
