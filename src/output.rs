@@ -109,7 +109,7 @@ impl Files {
 }
 
 /// Writes a file so that a reader sees all of it or none.
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), Failure> {
     let attempt = || -> std::io::Result<()> {
         let mut file = tempfile::Builder::new()
             .prefix(".reseal-")

@@ -9,7 +9,13 @@ use super::Cli;
 /// Returns the command line with an environment twin for each flag. A variable that is set but empty counts as not set,
 /// because CI systems hand over empty strings for inputs that nobody gave.
 pub(crate) fn command(variables: &BTreeMap<String, String>) -> Command {
-    with_twins(Cli::command(), variables)
+    // A lock names its image.
+    let command = Cli::command().mut_subcommand("patch", |patch| {
+        patch.mut_arg("image", |image| {
+            image.required(false).required_unless_present("lock")
+        })
+    });
+    with_twins(command, variables)
 }
 
 /// Flags without a twin. `--quiet` has RESEAL_PROGRESS=quiet: a second variable could contradict the first.

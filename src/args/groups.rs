@@ -13,8 +13,8 @@ use clap::{Args, ValueEnum};
 #[derive(Debug, Args)]
 pub(crate) struct InputArgs {
     /// The image: `REPOSITORY[:TAG][@DIGEST]`, or an OCI layout as `oci:PATH[:TAG][@DIGEST]`
-    #[arg(value_name = "IMAGE")]
-    pub(crate) image: String,
+    #[arg(value_name = "IMAGE", required = true)]
+    pub(crate) image: Option<String>,
     /// Scanner report (Trivy or Grype JSON): a file, a folder of `*.json`, or `-`; can be repeated
     ///
     /// Each report is bound to its platform by the diff IDs in it.

@@ -8,12 +8,14 @@
 mod engine;
 mod environment;
 mod groups;
+mod lock;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use engine::{Engine, EngineArgs};
 pub(crate) use environment::command;
 pub(crate) use groups::{BuilderArgs, InputArgs, RegistryArgs, UnreportedPlatforms};
+pub(crate) use lock::{CacheAction, CacheArgs, FetchArgs, ReproduceArgs};
 
 use crate::exit;
 
@@ -90,7 +92,10 @@ pub(crate) enum Command {
     Patch(PatchArgs),
     Plan(PlanArgs),
     Verify(VerifyArgs),
+    Fetch(FetchArgs),
+    Reproduce(ReproduceArgs),
     Report(ReportArgs),
+    Cache(CacheArgs),
     Doctor(DoctorArgs),
     /// Prints the version
     Version,
@@ -168,6 +173,16 @@ pub(crate) struct PatchArgs {
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) input: InputArgs,
+    /// Also choose the packages that the native engine would lay down, and write them to this file by digest
+    #[arg(
+        id = "write_lock",
+        long = "lock",
+        value_name = "FILE",
+        help_heading = "Engine"
+    )]
+    pub(crate) lock: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
 }

@@ -1,5 +1,6 @@
 //! One file a command: settings, one call into the pipeline, rendering.
 
+mod lock;
 mod patch;
 mod plan;
 mod report;
@@ -60,6 +61,9 @@ pub(crate) async fn run(cli: Cli, env: Env, mode: Mode) -> Result<u8, Failure> {
         Command::Patch(args) => patch::run(&args, &mut context).await,
         Command::Plan(args) => plan::run(&args, &mut context).await,
         Command::Verify(args) => verify::run(&args, &mut context).await,
+        Command::Fetch(args) => lock::fetch(&args, &mut context).await,
+        Command::Reproduce(args) => lock::reproduce(&args, &mut context).await,
+        Command::Cache(args) => lock::cache(&args, &context),
         Command::Report(args) => report::run(args, &mut context).await,
         Command::Doctor(args) => tools::doctor(&args, &mut context).await,
         Command::Version => tools::version(&context),

@@ -2,7 +2,7 @@
 
 use reseal_pipeline::{Events, Outcome, RunResult};
 
-use super::{CONNECT, Context, explain, load, registries};
+use super::{CONNECT, Context, explain, load, lock, registries};
 use crate::{
     args::PatchArgs,
     daemons::Daemons,
@@ -31,7 +31,8 @@ pub(super) async fn run(args: &PatchArgs, context: &mut Context) -> Result<u8, F
 }
 
 async fn patched(args: &PatchArgs, context: &mut Context) -> Result<RunResult, Failure> {
-    let mut settings = settings::patch(args, &context.env)?;
+    let lock = args.lock.as_deref().map(lock::read).transpose()?;
+    let mut settings = settings::patch(args, lock, &context.env)?;
     let time = settings::timeout(&args.input)?;
     let builder = settings::builder(&args.builder, &args.registry, &context.env)?;
     let registries = registries(&args.registry, &context.env)?;

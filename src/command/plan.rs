@@ -7,17 +7,37 @@ use crate::{args::PlanArgs, failure::Failure, output, progress::Drawing, render,
 
 pub(super) async fn run(args: &PlanArgs, context: &mut Context) -> Result<u8, Failure> {
     let mut input = settings::input(&args.input)?;
+    let native = settings::native(&args.engine, &context.env)?;
+    let epoch = settings::epoch(&context.env)?;
     let time = settings::timeout(&args.input)?;
     let registries = registries(&args.registry, &context.env)?;
     let (events, stream) = Events::channel();
     let drawing = Drawing::start(context.mode, &context.env, stream);
     let work = async {
         input.reports = load(&args.input.report).await?;
-        Ok(reseal_pipeline::plan(&input, &registries, &events).await?)
+        let result = reseal_pipeline::plan(&input, &registries, &events).await?;
+        let lock = match &args.lock {
+            Some(_) => Some(
+                reseal_pipeline::lock(
+                    &input,
+                    &native,
+                    settings::GENERATOR,
+                    epoch,
+                    &registries,
+                    &events,
+                )
+                .await?,
+            ),
+            None => None,
+        };
+        Ok((result, lock))
     };
     let outcome = context.signals.bound(time, work).await;
     drawing.finish().await;
-    let result = outcome?;
+    let (result, lock) = outcome?;
+    if let (Some(path), Some(lock)) = (&args.lock, &lock) {
+        output::write(path, &lock.to_text())?;
+    }
     let text = if context.json() {
         output::document(&result)
     } else {

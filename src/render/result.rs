@@ -268,6 +268,7 @@ mod tests {
                     architecture: "arm64".into(),
                     from: Some("3.0.11-1".into()),
                     to: Some("3.0.13-1".into()),
+                    source: None,
                 }],
                 findings: vec![
                     finding("CVE-1", Verdict::Fixed, Some("3.0.13-1")),

@@ -11,14 +11,15 @@ mod target;
 use std::{collections::BTreeSet, time::Duration};
 
 use reseal_oci::{Location, Platform};
-use reseal_pipeline::{Input, PatchSettings, Proxy, Unreported};
+use reseal_pipeline::{Input, Lock, NativeSettings, PatchSettings, Proxy, Unreported};
 
 pub(crate) use builder::{BuilderSettings, builder};
+pub(crate) use engine::{cache_dir, native};
 pub(crate) use registry::registry;
 pub(crate) use tag::same_image;
 
 use crate::{
-    args::{InputArgs, PatchArgs, UnreportedPlatforms},
+    args::{InputArgs, PatchArgs, ReproduceArgs, UnreportedPlatforms},
     environment::Env,
     failure::Failure,
 };
@@ -27,8 +28,22 @@ use crate::{
 pub(crate) const GENERATOR: &str = concat!("reseal ", env!("CARGO_PKG_VERSION"));
 
 /// Decides what `patch` does. Reports are read later: nothing here touches the disk.
-pub(crate) fn patch(args: &PatchArgs, env: &Env) -> Result<PatchSettings, Failure> {
-    let input = input(&args.input)?;
+pub(crate) fn patch(
+    args: &PatchArgs,
+    lock: Option<Lock>,
+    env: &Env,
+) -> Result<PatchSettings, Failure> {
+    let mut input = match &lock {
+        Some(lock) => input_of(
+            &args.input,
+            locked_image(args.input.image.as_deref(), lock)?,
+        )?,
+        None => input(&args.input)?,
+    };
+    // A lock names digests of packages: a platform without a report is none that nobody looked at.
+    if lock.is_some() && args.input.report.is_empty() {
+        input.unreported = Unreported::PatchAll;
+    }
     let (to, tag_of_target) = match &args.to {
         Some(text) => {
             let (to, tag) = target::parse(text)?;
@@ -79,14 +94,20 @@ pub(crate) fn patch(args: &PatchArgs, env: &Env) -> Result<PatchSettings, Failur
         )?
         .into_iter()
         .collect(),
-        engine: if args.lock.is_some() {
+        engine: if lock.is_some() {
             reseal_pipeline::EngineChoice::Native
         } else {
             engine::choice(&args.engine)
         },
-        native: engine::native(&args.engine, env)?,
+        epoch: match &lock {
+            Some(lock) => lock.epoch,
+            None => epoch(env)?,
+        },
+        native: NativeSettings {
+            lock,
+            ..engine::native(&args.engine, env)?
+        },
         strict_layer: args.strict_layer,
-        epoch: epoch(env)?,
         freshness: freshness(args.no_cache, env),
         proxy: proxy(env),
         temp_dir: env.temp_dir(),
@@ -96,9 +117,17 @@ pub(crate) fn patch(args: &PatchArgs, env: &Env) -> Result<PatchSettings, Failur
 
 /// Decides which image is read, and which findings count.
 pub(crate) fn input(args: &InputArgs) -> Result<Input, Failure> {
+    let image = args
+        .image
+        .as_deref()
+        .ok_or_else(|| Failure::usage("no image is named"))?;
+    input_of(args, location(image)?)
+}
+
+fn input_of(args: &InputArgs, source: Location) -> Result<Input, Failure> {
     let wanted = platforms(&args.platform, "--platform")?;
     Ok(Input {
-        source: location(&args.image)?,
+        source,
         reports: Vec::new(),
         platforms: (!wanted.is_empty()).then_some(wanted),
         unreported: match args.unreported_platforms {
@@ -111,9 +140,58 @@ pub(crate) fn input(args: &InputArgs) -> Result<Input, Failure> {
     })
 }
 
+/// Returns the image that a lock names, at the place that the user names, if any: a mirror has the same digest.
+fn locked_image(named: Option<&str>, lock: &Lock) -> Result<Location, Failure> {
+    let digest = &lock.source.digest;
+    let text = named.unwrap_or(&lock.source.reference);
+    let mut source = location(text)?;
+    let place = match &mut source {
+        Location::Registry(reference) => &mut reference.digest,
+        Location::Layout { digest, .. } => digest,
+    };
+    if let Some(other) = place.as_ref().filter(|other| *other != digest) {
+        return Err(Failure::usage(format!(
+            "the lock is about {digest}, not {other}"
+        )));
+    }
+    *place = Some(digest.clone());
+    Ok(source)
+}
+
 /// Decides how long a run may take.
 pub(crate) fn timeout(args: &InputArgs) -> Result<Duration, Failure> {
-    duration::parse(&args.timeout)
+    time(&args.timeout)
+}
+
+/// Reads a length of time.
+pub(crate) fn time(text: &str) -> Result<Duration, Failure> {
+    duration::parse(text)
+}
+
+/// Decides what `reproduce` works with: a patch of the whole image that is never published.
+pub(crate) fn reproduce(args: &ReproduceArgs, env: &Env) -> Result<PatchSettings, Failure> {
+    Ok(PatchSettings {
+        input: Input {
+            source: location(&args.image)?,
+            reports: Vec::new(),
+            platforms: None,
+            unreported: Unreported::PatchAll,
+            allow_report_mismatch: false,
+            policy: reseal_plan::Policy::default(),
+        },
+        to: None,
+        tag: None,
+        tag_unchanged: false,
+        allow_platform_failure: BTreeSet::new(),
+        engine: reseal_pipeline::EngineChoice::Native,
+        native: engine::native(&args.engine, env)?,
+        strict_layer: false,
+        epoch: None,
+        freshness: String::new(),
+        proxy: None,
+        temp_dir: env.temp_dir(),
+        generator: GENERATOR.to_owned(),
+    })
 }
 
 /// Reads the name of an image.
@@ -139,7 +217,7 @@ fn platforms(texts: &[String], flag: &str) -> Result<Vec<Platform>, Failure> {
     Ok(platforms)
 }
 
-fn epoch(env: &Env) -> Result<Option<i64>, Failure> {
+pub(crate) fn epoch(env: &Env) -> Result<Option<i64>, Failure> {
     env.get("SOURCE_DATE_EPOCH")
         .map(|text| {
             text.parse()

@@ -20,7 +20,7 @@ fn parsed(arguments: &str) -> PatchArgs {
 
 fn decided(arguments: &str) -> Result<PatchSettings, Failure> {
     let env = env(&[("GITHUB_RUN_ID", "42"), ("STAGE", "blue"), ("BAD", "a/b")]);
-    patch(&parsed(arguments), &env)
+    patch(&parsed(arguments), None, &env)
 }
 
 const SHA: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -140,13 +140,13 @@ fn what_cannot_be_meant_is_refused() {
 fn an_empty_reference_is_named() {
     let args = PatchArgs {
         input: InputArgs {
-            image: String::new(),
+            image: Some(String::new()),
             ..parsed("x").input
         },
         ..parsed("x")
     };
     assert_eq!(
-        patch(&args, &Env::default()).unwrap_err().message,
+        patch(&args, None, &Env::default()).unwrap_err().message,
         "empty image reference"
     );
 }
@@ -213,12 +213,12 @@ fn the_environment_gives_epoch_proxy_and_temporary_folder() {
         ("HTTPS_PROXY", "http://u:p@proxy"),
         ("TMPDIR", "/var/x"),
     ]);
-    let settings = patch(&parsed("r.io/a:1"), &env).unwrap();
+    let settings = patch(&parsed("r.io/a:1"), None, &env).unwrap();
     assert_eq!(settings.epoch, Some(17));
     assert_eq!(settings.proxy.unwrap().https, "http://u:p@proxy");
     assert_eq!(settings.temp_dir.to_str(), Some("/var/x"));
     let bad = crate::environment::env(&[("SOURCE_DATE_EPOCH", "today")]);
-    assert!(patch(&parsed("r.io/a:1"), &bad).is_err());
+    assert!(patch(&parsed("r.io/a:1"), None, &bad).is_err());
     assert!(decided("r.io/a:1").unwrap().proxy.is_none());
 }
 

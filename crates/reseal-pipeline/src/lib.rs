@@ -9,6 +9,7 @@
 //! **Invariant:** until the last step nothing that a user can pull by name has changed.
 
 mod assign;
+mod cache;
 mod created;
 mod daemon_auth;
 mod destination;
@@ -42,6 +43,7 @@ mod solve;
 mod source;
 mod verify;
 
+pub use cache::{CacheUse, cache};
 pub use dry_run::{PLAN_SCHEMA, plan};
 pub use engine::EngineChoice;
 pub use error::{Class, PipelineError};

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use reseal_pkg::dpkg::Relation;
+use reseal_pkg::dpkg::{Relation, Relations};
 
 use crate::{
     Unresolved,
@@ -15,64 +15,145 @@ use crate::{
     problem::{Scenario, solve},
 };
 
-/// Checks every change of a solution; `marked` are those that apt marks before it looks at any
-/// dependency.
-pub(crate) fn check(
-    pool: &Pool<'_>,
-    cone: &Cone,
-    solution: &BTreeSet<VersionId>,
-    marked: &[VersionId],
-) -> Result<(), Unresolved> {
-    let changes = || {
-        let changed = |id: &&VersionId| !pool.versions[**id].is_installed();
-        solution.iter().filter(changed).copied()
-    };
-    let mut chosen: BTreeSet<VersionId> = marked.iter().copied().collect();
-    for from in changes() {
-        for group in &pool.versions[from].depends.0 {
-            let solutions: Vec<VersionId> = group
-                .iter()
-                .flat_map(|relation| pool.solutions(from, relation))
-                .collect();
-            let stays = |id: &VersionId| {
-                let version = &pool.versions[*id];
-                version.is_installed() && (!cone.contains(version.package) || solution.contains(id))
-            };
-            if solutions.iter().any(|id| stays(id) || marked.contains(id)) {
-                continue;
-            }
-            match first(pool, cone, from, group) {
-                Some(first) if solution.contains(&first) => {
-                    chosen.insert(first);
-                }
-                _ => {
-                    return Err(Unresolved::Choice {
-                        explanation: format!(
-                            "`{}` can have its dependency on `{}` met in more than one way",
-                            pool.shown_version(from),
-                            reseal_pkg::dpkg::Relations(vec![group.clone()]),
-                        ),
-                    });
-                }
-            }
-        }
-    }
-    for change in changes().filter(|change| !chosen.contains(change)) {
+/// A solution, and what apt marks before it looks at any dependency.
+pub(crate) struct Answer<'s> {
+    pub(crate) solution: &'s BTreeSet<VersionId>,
+    pub(crate) marked: &'s [VersionId],
+    /// Whether the marked ones were asked for by name, which makes apt hold on to what they need.
+    pub(crate) by_name: bool,
+}
+
+/// Checks every change of an answer.
+pub(crate) fn check(pool: &Pool<'_>, cone: &Cone, answer: &Answer<'_>) -> Result<(), Unresolved> {
+    let checker = Checker { pool, cone, answer };
+    let mut chosen: BTreeSet<VersionId> = answer.marked.iter().copied().collect();
+    checker.follow(&mut chosen, answer.marked.to_vec())?;
+    checker.stayers(&chosen)?;
+    let rest: Vec<VersionId> = answer
+        .solution
+        .iter()
+        .copied()
+        .filter(|id| !pool.versions[*id].is_installed() && !chosen.contains(id))
+        .collect();
+    for change in &rest {
         let without = Scenario {
-            require: marked.to_vec(),
-            forbid: BTreeSet::from([change]),
+            require: answer.marked.to_vec(),
+            forbid: BTreeSet::from([*change]),
             ..Scenario::default()
         };
         if solve(pool, cone, &without).is_some() {
             return Err(Unresolved::Choice {
                 explanation: format!(
                     "there is a way with and one without `{}`",
-                    pool.shown_version(change)
+                    pool.shown_version(*change)
                 ),
             });
         }
     }
-    Ok(())
+    chosen.extend(&rest);
+    checker.follow(&mut chosen, rest)
+}
+
+struct Checker<'c, 'a> {
+    pool: &'c Pool<'a>,
+    cone: &'c Cone,
+    answer: &'c Answer<'c>,
+}
+
+impl Checker<'_, '_> {
+    /// Tells whether a version is there before and after.
+    fn stays(&self, id: VersionId) -> bool {
+        let version = &self.pool.versions[id];
+        let outside = !self.cone.contains(version.package);
+        version.is_installed() && (outside || self.answer.solution.contains(&id))
+    }
+
+    /// Follows the dependencies of what is marked, and of what that marks.
+    fn follow(
+        &self,
+        chosen: &mut BTreeSet<VersionId>,
+        mut queue: Vec<VersionId>,
+    ) -> Result<(), Unresolved> {
+        let (pool, answer) = (self.pool, self.answer);
+        while let Some(from) = queue.pop() {
+            for group in &pool.versions[from].depends.0 {
+                let solutions = pool.all_solutions(from, group);
+                if answer.by_name && may_be_pulled(pool, &solutions) {
+                    return unclear(pool, from, group);
+                }
+                let met = solutions
+                    .iter()
+                    .any(|id| self.stays(*id) || (!answer.by_name && answer.marked.contains(id)));
+                if met {
+                    continue;
+                }
+                match first(pool, self.cone, from, group) {
+                    Some(first) if answer.solution.contains(&first) => {
+                        if chosen.insert(first) {
+                            queue.push(first);
+                        }
+                    }
+                    _ => return unclear(pool, from, group),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks packages that stay although something that they need goes.
+    ///
+    /// apt upgrades such a package if it can, also where only one of several alternatives goes.
+    fn stayers(&self, chosen: &BTreeSet<VersionId>) -> Result<(), Unresolved> {
+        let (pool, answer) = (self.pool, self.answer);
+        let installed = pool.packages.iter().filter_map(|package| package.installed);
+        for from in installed.filter(|id| self.stays(*id)) {
+            let upgradable = pool.package_of(from).newer.is_some();
+            for group in &pool.versions[from].depends.0 {
+                let solutions = pool.all_solutions(from, group);
+                // Met by the same package as before, in whichever version, or by what is marked.
+                let met = solutions.iter().any(|id| {
+                    let old = pool.package_of(*id).installed;
+                    let still = answer.solution.contains(id)
+                        && old.is_some_and(|old| solutions.contains(&old));
+                    still || self.stays(*id) || chosen.contains(id)
+                });
+                let loses = upgradable
+                    && group.iter().any(|relation| {
+                        let ways = pool.solutions(from, relation);
+                        ways.iter().any(|id| {
+                            let newer = pool.package_of(*id).newer;
+                            pool.versions[*id].is_installed()
+                                && !self.stays(*id)
+                                && !newer.is_some_and(|newer| ways.contains(&newer))
+                        })
+                    });
+                if !met || loses {
+                    return unclear(pool, from, group);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tells whether only an installed version meets a dependency although there is a newer one: apt may
+/// then take the newer one all the same.
+fn may_be_pulled(pool: &Pool<'_>, solutions: &[VersionId]) -> bool {
+    let [only] = solutions else {
+        return false;
+    };
+    let package = pool.package_of(*only);
+    pool.versions[*only].is_installed() && package.newer.is_some() && !package.held
+}
+
+fn unclear(pool: &Pool<'_>, from: VersionId, group: &[Relation]) -> Result<(), Unresolved> {
+    Err(Unresolved::Choice {
+        explanation: format!(
+            "the dependency of `{}` on `{}` can be met in more than one way",
+            pool.shown_version(from),
+            Relations(vec![group.to_vec()]),
+        ),
+    })
 }
 
 /// Returns what apt marks first for a dependency; `None` if that cannot be told.

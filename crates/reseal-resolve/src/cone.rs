@@ -1,6 +1,6 @@
 //! Which packages an upgrade can touch at all: everything else is as fixed as the ground.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::pool::{PackageId, Pool, VersionId};
 
@@ -89,13 +89,57 @@ impl Cone {
         })
     }
 
+    /// Returns a member and all those that it has to do with, directly or through others.
+    pub(crate) fn together(&self, pool: &Pool<'_>, start: PackageId) -> BTreeSet<PackageId> {
+        let mut edges: BTreeMap<PackageId, BTreeSet<PackageId>> = BTreeMap::new();
+        for package in self.members() {
+            for from in self.options(pool, package) {
+                for other in self.touched(pool, from) {
+                    edges.entry(package).or_default().insert(other);
+                    edges.entry(other).or_default().insert(package);
+                }
+            }
+        }
+        let mut found = BTreeSet::from([start]);
+        let mut queue = vec![start];
+        while let Some(package) = queue.pop() {
+            for other in edges.get(&package).into_iter().flatten() {
+                if found.insert(*other) {
+                    queue.push(*other);
+                }
+            }
+        }
+        found
+    }
+
+    /// Returns the members whose movement matters to a version.
+    fn touched(&self, pool: &Pool<'_>, from: VersionId) -> BTreeSet<PackageId> {
+        let version = &pool.versions[from];
+        let open = version.depends.0.iter().flat_map(|group| {
+            let solutions = pool.all_solutions(from, group);
+            if self.always(pool, &solutions) {
+                Vec::new()
+            } else {
+                solutions
+            }
+        });
+        let excluded = version
+            .negative()
+            .flat_map(|relation| pool.excluded(from, relation));
+        let mut found: BTreeSet<PackageId> = open
+            .chain(excluded)
+            .map(|id| pool.versions[id].package)
+            .chain(pool.named(pool.package_of(from).name).iter().copied())
+            .filter(|package| self.contains(*package))
+            .collect();
+        found.remove(&version.package);
+        found
+    }
+
     fn follow_dependencies(&mut self, pool: &Pool<'_>, known: &BTreeSet<String>, from: VersionId) {
         let version = &pool.versions[from];
         for group in &version.depends.0 {
-            let solutions: Vec<VersionId> = group
-                .iter()
-                .flat_map(|relation| pool.solutions(from, relation))
-                .collect();
+            let solutions = pool.all_solutions(from, group);
             if self.always(pool, &solutions) {
                 continue;
             }

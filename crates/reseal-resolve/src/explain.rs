@@ -30,9 +30,9 @@ fn reason(
     }
     let version = &pool.versions[from];
     for group in &version.depends.0 {
-        let solutions: Vec<VersionId> = group
-            .iter()
-            .flat_map(|relation| pool.solutions(from, relation))
+        let solutions: Vec<VersionId> = pool
+            .all_solutions(from, group)
+            .into_iter()
             .filter(|id| {
                 let package = pool.versions[*id].package;
                 pool.versions[*id].is_installed() || cone.newer(pool, package) == Some(*id)
@@ -81,10 +81,7 @@ fn left_behind(pool: &Pool<'_>, cone: &Cone, from: VersionId) -> Option<String> 
             continue;
         }
         for group in &version.depends.0 {
-            let solutions: Vec<VersionId> = group
-                .iter()
-                .flat_map(|relation| pool.solutions(id, relation))
-                .collect();
+            let solutions = pool.all_solutions(id, group);
             if solutions == [old] {
                 return Some(format!(
                     "the installed `{}` needs `{}`",

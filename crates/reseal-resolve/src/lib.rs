@@ -10,7 +10,7 @@
 //!
 //! ```
 //! use reseal_pkg::dpkg::{Candidate, Database};
-//! use reseal_resolve::{Preferences, ReleaseInfo, Resolved, Universe, Want, resolve};
+//! use reseal_resolve::{Preferences, ReleaseInfo, Resolved, Universe, Want, resolve, upgrades_by_source};
 //! let installed = Database::parse(
 //!     b"Package: libssl3\nStatus: install ok installed\nArchitecture: amd64\nVersion: 3.0.1\n\n\
 //!       Package: openssl\nStatus: install ok installed\nArchitecture: amd64\nVersion: 3.0.1\n\
@@ -32,6 +32,7 @@
 //!     default_release: None,
 //!     architecture: "amd64".to_owned(),
 //!     foreign: Vec::new(),
+//!     by_source: upgrades_by_source(&installed),
 //!     known: ["libssl3", "openssl"].map(str::to_owned).into(),
 //! };
 //! let want = Want::Packages(vec![("libssl3".to_owned(), "amd64".to_owned())]);
@@ -54,7 +55,10 @@ use std::collections::BTreeSet;
 
 pub use error::Unresolved;
 pub use preferences::Preferences;
-use reseal_pkg::dpkg::{Candidate, Database};
+use reseal_pkg::{
+    dpkg::{Candidate, Database},
+    version::compare_dpkg,
+};
 
 /// What a repository says of one of its indexes: the fields of its release file, and the component.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -96,6 +100,9 @@ pub struct Universe<'a> {
     pub architecture: String,
     /// Others that it may have packages of (`var/lib/dpkg/arch`).
     pub foreign: Vec<String>,
+    /// Whether the image's apt upgrades the binaries of one source together; see
+    /// [`upgrades_by_source`].
+    pub by_source: bool,
     /// The names whose candidates, those by `Provides` included, are all in `candidates`.
     pub known: BTreeSet<String>,
 }
@@ -104,7 +111,8 @@ pub struct Universe<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Want {
     /// Upgrade these packages, by name and architecture, as `apt-get install --only-upgrade
-    /// --no-install-recommends` does.
+    /// --no-install-recommends` does, with the binaries of their sources if
+    /// [`Universe::by_source`] says so.
     Packages(Vec<(String, String)>),
     /// Upgrade all, as `apt-get upgrade --with-new-pkgs --no-install-recommends` does.
     All,
@@ -128,6 +136,15 @@ pub struct Resolution {
     pub new: Vec<usize>,
     /// Wanted packages that stay as they are, and why.
     pub kept_back: Vec<(String, String)>,
+}
+
+/// Tells whether the installed apt upgrades the binaries of one source together: since 2.5.2 it does,
+/// unless `APT::Get::Upgrade-By-Source-Package` is off, which is for the caller to look at.
+///
+/// An image without apt has nothing to be compared with; there, what has to move is enough.
+pub fn upgrades_by_source(installed: &Database) -> bool {
+    let mut found = installed.find("apt").into_iter();
+    found.any(|apt| compare_dpkg(&apt.version, "2.5.2").is_ge())
 }
 
 /// Finds what has to come in.

@@ -21,6 +21,8 @@ pub(crate) type PackageId = usize;
 pub(crate) struct Version<'a> {
     pub(crate) package: PackageId,
     pub(crate) number: &'a str,
+    /// The source that it is built from, and that one's version.
+    pub(crate) source: (&'a str, &'a str),
     pub(crate) multi_arch: MultiArch,
     pub(crate) depends: Cow<'a, Relations>,
     conflicts: Cow<'a, Relations>,
@@ -51,8 +53,6 @@ pub(crate) struct Package<'a> {
     /// The candidate, if it is another version than the installed one.
     pub(crate) newer: Option<VersionId>,
     pub(crate) held: bool,
-    /// The source of the installed version.
-    source: &'a str,
     /// The version that apt's policy prefers, where that is an older one.
     pub(crate) downgrade: Option<&'a str>,
 }
@@ -92,9 +92,12 @@ impl<'a> Pool<'a> {
         let policy = policy::Policy::new(universe);
         for ((name, architecture), places) in offers {
             let id = pool.package(name, architecture);
-            let installed = pool.packages[id]
-                .installed
-                .map(|version| (pool.versions[version].number, pool.packages[id].source));
+            let installed = pool.packages[id].installed.map(|version| {
+                (
+                    pool.versions[version].number,
+                    pool.versions[version].source.0,
+                )
+            });
             match policy.choose(name, architecture, installed, &places) {
                 Choice::Stay => {}
                 Choice::Older(version) => pool.packages[id].downgrade = Some(version),
@@ -136,7 +139,6 @@ impl<'a> Pool<'a> {
             installed: None,
             newer: None,
             held: false,
-            source: "",
             downgrade: None,
         });
         self.by_name.entry(name).or_default().push(id);
@@ -163,6 +165,7 @@ impl<'a> Pool<'a> {
         let version = self.add(Version {
             package: id,
             number: &package.version,
+            source: (&package.source_name, &package.source_version),
             multi_arch: package.multi_arch(),
             depends: Cow::Owned(depends),
             conflicts: Cow::Owned(conflicts),
@@ -173,7 +176,6 @@ impl<'a> Pool<'a> {
         });
         self.packages[id].installed = Some(version);
         self.packages[id].held = package.is_held();
-        self.packages[id].source = &package.source_name;
         Ok(())
     }
 
@@ -182,6 +184,7 @@ impl<'a> Pool<'a> {
         let version = self.add(Version {
             package: id,
             number: &candidate.version,
+            source: (&candidate.source_name, &candidate.source_version),
             multi_arch: candidate.multi_arch,
             depends: Cow::Borrowed(&candidate.depends),
             conflicts: Cow::Borrowed(&candidate.conflicts),
@@ -231,6 +234,19 @@ impl<'a> Pool<'a> {
                 Some(architecture) => theirs == architecture,
             }
         })
+    }
+
+    /// Returns the versions that satisfy one of several alternatives, in their order.
+    pub(crate) fn all_solutions(&self, from: VersionId, group: &[Relation]) -> Vec<VersionId> {
+        let mut out = Vec::new();
+        for relation in group {
+            for id in self.solutions(from, relation) {
+                if !out.contains(&id) {
+                    out.push(id);
+                }
+            }
+        }
+        out
     }
 
     /// Returns the versions that must not be there beside `from` by one of its relations.

@@ -282,10 +282,7 @@ impl DependencyProvider for Provider<'_, '_> {
         let version = &self.pool.versions[from];
         let mut out = KnownDependencies::default();
         for group in &version.depends.0 {
-            let solutions: Vec<VersionId> = group
-                .iter()
-                .flat_map(|relation| self.pool.solutions(from, relation))
-                .collect();
+            let solutions = self.pool.all_solutions(from, group);
             if solutions.contains(&from)
                 || solutions.iter().any(|id| {
                     self.pool.versions[*id].is_installed()

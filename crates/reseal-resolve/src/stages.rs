@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use reseal_pkg::dpkg::Relations;
 
 use crate::{
-    Resolution, Resolved, Universe, Unresolved, Want, choice,
+    Resolution, Resolved, Universe, Unresolved, Want,
+    choice::{self, Answer},
     cone::Cone,
     explain::explain,
     pool::{PackageId, Pool, VersionId},
@@ -91,15 +92,17 @@ impl Run<'_> {
     fn packages(&self, wanted: &[(String, String)]) -> Result<Resolved, Unresolved> {
         let pool = &self.pool;
         let (mut require, mut kept_back, mut held) = (Vec::new(), Vec::new(), Vec::new());
+        let mut there = Vec::new();
         for (name, architecture) in wanted {
-            let there = pool
+            let found = pool
                 .find(name, architecture)
                 .filter(|id| pool.packages[*id].installed.is_some());
-            let Some(id) = there else {
+            let Some(id) = found else {
                 kept_back.push((name.clone(), "it is not installed".to_owned()));
                 continue;
             };
             self.not_older(id)?;
+            there.push(id);
             match pool.packages[id].newer {
                 None => kept_back.push((pool.shown(id), self.newest(id))),
                 Some(_) if pool.packages[id].held => held.push(pool.shown(id)),
@@ -110,21 +113,60 @@ impl Run<'_> {
         if !held.is_empty() {
             return Err(Unresolved::Held { packages: held });
         }
-        let start = require.iter().map(|id| pool.versions[*id].package);
-        let cone = Cone::grow(pool, &self.universe.known, start, false);
-        if !cone.missing.is_empty() {
-            return Ok(Resolved::NeedsCandidates(cone.missing));
+        // With those of one source more may have to move, and with that more sources.
+        loop {
+            let start = require.iter().map(|id| pool.versions[*id].package);
+            let cone = Cone::grow(pool, &self.universe.known, start, false);
+            if !cone.missing.is_empty() {
+                return Ok(Resolved::NeedsCandidates(cone.missing));
+            }
+            let scenario = Scenario {
+                require: require.clone(),
+                ..Scenario::default()
+            };
+            let Some(solution) = solve(pool, &cone, &scenario) else {
+                return self.why_not(&require, &cone);
+            };
+            let solution = self.least(&cone, &require, solution);
+            let siblings = self.siblings(&there, &solution);
+            if siblings.is_empty() {
+                let answer = Answer {
+                    solution: &solution,
+                    marked: &require,
+                    by_name: true,
+                };
+                choice::check(pool, &cone, &answer)?;
+                return Ok(Resolved::Done(self.resolution(&solution, kept_back)));
+            }
+            require.extend(siblings);
         }
-        let scenario = Scenario {
-            require: require.clone(),
-            ..Scenario::default()
-        };
-        let Some(solution) = solve(pool, &cone, &scenario) else {
-            return self.why_not(&require, &cone);
-        };
-        let solution = self.least(&cone, &require, solution);
-        choice::check(pool, &cone, &solution, &require)?;
-        Ok(Resolved::Done(self.resolution(&solution, kept_back)))
+    }
+
+    /// Returns newer versions that come from the same source, in the same version, as those of a
+    /// solution, or as wanted packages that have theirs already.
+    fn siblings(&self, wanted: &[PackageId], solution: &BTreeSet<VersionId>) -> Vec<VersionId> {
+        if !self.universe.by_source {
+            return Vec::new();
+        }
+        let pool = &self.pool;
+        let changed = solution
+            .iter()
+            .filter(|id| !pool.versions[**id].is_installed());
+        let there = wanted
+            .iter()
+            .filter(|id| pool.packages[**id].newer.is_none())
+            .filter_map(|id| pool.packages[*id].installed.as_ref());
+        let sources: BTreeSet<_> = changed
+            .chain(there)
+            .map(|id| pool.versions[*id].source)
+            .collect();
+        let newer = pool.packages.iter().filter_map(|package| {
+            package.installed?;
+            package.newer.filter(|_| !package.held)
+        });
+        newer
+            .filter(|id| !solution.contains(id) && sources.contains(&pool.versions[*id].source))
+            .collect()
     }
 
     fn all(&self) -> Result<Resolved, Unresolved> {
@@ -159,6 +201,7 @@ impl Run<'_> {
             let all = upgradable.iter().copied();
             all.filter(|id| solution.contains(id)).collect()
         };
+        let mut stuck = Vec::new();
         for version in &upgradable {
             if solution.contains(version) {
                 continue;
@@ -179,12 +222,37 @@ impl Run<'_> {
                     ),
                 });
             }
-            let package = pool.versions[*version].package;
-            kept_back.push((pool.shown(package), explain(pool, &cone, *version)));
+            stuck.push(*version);
         }
         let marked = taken(&solution);
         let solution = self.least(&cone, &marked, solution);
-        choice::check(pool, &cone, &solution, &marked)?;
+        for version in stuck {
+            let package = pool.versions[version].package;
+            let why = explain(pool, &cone, version);
+            // Among packages that have to do with each other apt's own heuristics decide what else
+            // it keeps back, or takes in and then has no use for.
+            let together = cone.together(pool, package);
+            let new = |id: &PackageId| pool.packages[*id].installed.is_none();
+            let moves = |id: &VersionId| {
+                let version = &pool.versions[*id];
+                !version.is_installed() && together.contains(&version.package)
+            };
+            if together.iter().any(new) || solution.iter().any(moves) {
+                let name = pool.shown(package);
+                return Err(Unresolved::Choice {
+                    explanation: format!(
+                        "what it does with others when it keeps `{name}` back ({why})"
+                    ),
+                });
+            }
+            kept_back.push((pool.shown(package), why));
+        }
+        let answer = Answer {
+            solution: &solution,
+            marked: &marked,
+            by_name: false,
+        };
+        choice::check(pool, &cone, &answer)?;
         Ok(Resolved::Done(self.resolution(&solution, kept_back)))
     }
 

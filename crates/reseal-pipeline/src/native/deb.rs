@@ -17,7 +17,9 @@ use reseal_repo::{
     Cache, Folder, HttpSettings,
     deb::{Release, Repositories, read_settings, read_sources},
 };
-use reseal_resolve::{Preferences, ReleaseInfo, Resolution, Resolved, Universe, Want, resolve};
+use reseal_resolve::{
+    Preferences, ReleaseInfo, Resolution, Resolved, Universe, Want, resolve, upgrades_by_source,
+};
 use reseal_rootfs::Tree;
 
 use super::{Failure, FileProof, repository_error};
@@ -178,6 +180,9 @@ impl Image {
         let wrap = repository_error(&self.platform);
         let files = self.files(&["etc/apt/"]);
         let preferences = Preferences::parse(&files);
+        let apt = read_settings(&files);
+        let by_source = upgrades_by_source(&self.database)
+            && apt.flag("APT::Get::Upgrade-By-Source-Package") != Some(false);
         let releases = sources.0.refresh().await.map_err(&wrap)?;
         let infos: Vec<ReleaseInfo> = releases.iter().map(info).collect();
         let (want, mut known) = match plan.mode {
@@ -210,7 +215,8 @@ impl Image {
                 candidates: &candidates,
                 releases: &infos,
                 preferences: &preferences,
-                default_release: read_settings(&files).default_release,
+                default_release: apt.default_release.clone(),
+                by_source,
                 architecture: self.architecture.clone(),
                 foreign: self.foreign.clone(),
                 known: known.clone(),

@@ -46,7 +46,7 @@ struct Packages {
     /// `src:NAME`: binaries of that source.
     source: bool,
     name: Expression,
-    /// What follows the colon; `any` is left out, since a bare name means each architecture too.
+    /// What follows the colon: an architecture or `any`; a bare name means the image's own.
     architecture: Option<String>,
 }
 
@@ -170,7 +170,7 @@ impl Preferences {
         let best = from_releases.max().unwrap_or(0);
         let pinned = self.pins.iter().find(|pin| {
             pin.packages.as_ref().is_some_and(|names| {
-                names.iter().any(|name| name.means(version))
+                names.iter().any(|name| name.means(version, architecture))
                     && pin.target.is_version(version, releases, architecture)
             })
         });
@@ -264,9 +264,7 @@ fn packages(word: &str) -> Result<Packages, String> {
     Ok(Packages {
         source,
         name: Expression::parse(name)?,
-        architecture: architecture
-            .filter(|architecture| *architecture != "any")
-            .map(str::to_owned),
+        architecture: architecture.map(str::to_owned),
     })
 }
 
@@ -277,17 +275,15 @@ fn unquoted(text: &str) -> &str {
 }
 
 impl Packages {
-    fn means(&self, version: &Pinned<'_>) -> bool {
+    fn means(&self, version: &Pinned<'_>, native: &str) -> bool {
         let name = if self.source {
             version.source
         } else {
             version.name
         };
-        self.name.matches(name)
-            && self
-                .architecture
-                .as_deref()
-                .is_none_or(|architecture| architecture == version.architecture)
+        let architecture = self.architecture.as_deref().unwrap_or(native);
+        let fits = architecture == "any" || architecture == version.architecture;
+        fits && self.name.matches(name)
     }
 }
 
