@@ -28,7 +28,7 @@ struct NoTime;
 impl Sleeper for NoTime {
     async fn sleep(&self, why: Wait, _: Duration) {
         if why == Wait::Stall {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
