@@ -41,6 +41,12 @@ pub enum SignError {
         /// The kind of key.
         algorithm: Algorithm,
     },
+    /// Rekor wants another digest of such keys than the one that cosign verifies `.sig` tags with.
+    #[error("Rekor takes no signatures of {algorithm} keys that cosign could verify")]
+    LogKey {
+        /// The kind of key.
+        algorithm: Algorithm,
+    },
     /// Fulcio trusts other issuers.
     #[error("Fulcio takes no tokens of `{issuer}`; it takes those of {}", known.join(", "))]
     UnknownIssuer {
@@ -91,6 +97,7 @@ impl SignError {
             Self::NoTime => format!("name a timestamp authority with `--tsa-url`, {KEY_ROUTE}"),
             Self::LegacyLog => "use `--signature-format bundle`, name a log of the first protocol with `--rekor-url`, or sign with a key and `--tlog=off`".to_owned(),
             Self::BundleKey { .. } => "add `--signature-format legacy`, or use an ECDSA P-256 or RSA key".to_owned(),
+            Self::LogKey { .. } => "add `--tlog=off`, or use an ECDSA P-256 or RSA key".to_owned(),
             Self::UnknownIssuer { .. } => format!(
                 "use the Fulcio of your own instance (`--fulcio-url`, `--signing-config`), {KEY_ROUTE}"
             ),
@@ -136,6 +143,11 @@ fn service_hint(error: &ServiceError) -> Option<String> {
             ..
         } => "check the address, and whether the log speaks the first or the second protocol"
             .to_owned(),
+        ServiceError::Refused {
+            service: ServiceName::Rekor,
+            status: 400..=407 | 409..=428 | 430..=499,
+            ..
+        } => "the log does not take this kind of entry or key: name another with `--rekor-url`, or sign with a key and `--tlog=off`".to_owned(),
         ServiceError::Refused {
             service: ServiceName::Rekor,
             ..

@@ -60,9 +60,9 @@ pub enum KeyError {
         why: String,
     },
     /// The key is of a kind that signs nothing here.
-    #[error("a {kind} key cannot be used")]
+    #[error("{kind} cannot be used")]
     Unsupported {
-        /// Which kind.
+        /// Which kind, `an RSA key of 1024 bits`.
         kind: String,
     },
     /// The cryptographic library failed.

@@ -177,10 +177,10 @@ impl FileKey {
                 })
             }
             (oid::EC_PUBLIC_KEY, _) => Err(KeyError::Unsupported {
-                kind: "ECDSA of another curve than P-256, P-384 and P-521".to_owned(),
+                kind: "an ECDSA key of another curve than P-256, P-384 and P-521".to_owned(),
             }),
             _ => Err(KeyError::Unsupported {
-                kind: "private key of another kind than ECDSA, RSA and Ed25519".to_owned(),
+                kind: "a private key of another kind than ECDSA, RSA and Ed25519".to_owned(),
             }),
         }
     }
@@ -252,7 +252,7 @@ fn rsa_refused(error: &aws_lc_rs::error::KeyRejected) -> KeyError {
     let text = error.to_string();
     if text.contains("Small") || text.contains("Large") {
         KeyError::Unsupported {
-            kind: "RSA with less than 2048 or more than 8192 bits".to_owned(),
+            kind: "an RSA key of less than 2048 or more than 8192 bits".to_owned(),
         }
     } else {
         malformed(&text)

@@ -29,7 +29,8 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// Tells whether released versions of cosign verify a *bundle* of such a key. They do not even verify their own ones of other keys.
+    /// Tells whether released versions of cosign verify a *bundle* of such a key; they do not even verify their own ones of
+    /// other keys. The same kinds are those whose signatures over SHA-256 Rekor takes.
     pub fn fits_bundles(self) -> bool {
         matches!(self, Self::EcdsaP256 | Self::Rsa { .. })
     }
@@ -190,7 +191,7 @@ fn parse(spki: &[u8]) -> Result<(Algorithm, &[u8]), KeyError> {
             oid::P384 => point(48, Algorithm::EcdsaP384),
             oid::P521 => point(66, Algorithm::EcdsaP521),
             _ => Err(KeyError::Unsupported {
-                kind: "ECDSA of another curve than P-256, P-384 and P-521".to_owned(),
+                kind: "an ECDSA key of another curve than P-256, P-384 and P-521".to_owned(),
             }),
         },
         oid::RSA => {
@@ -199,14 +200,14 @@ fn parse(spki: &[u8]) -> Result<(Algorithm, &[u8]), KeyError> {
                 Ok((Algorithm::Rsa { bits }, raw))
             } else {
                 Err(KeyError::Unsupported {
-                    kind: format!("RSA {bits}"),
+                    kind: format!("an RSA key of {bits} bits"),
                 })
             }
         }
         oid::ED25519 if raw.len() == 32 => Ok((Algorithm::Ed25519, raw)),
         oid::ED25519 => Err(malformed()),
         _ => Err(KeyError::Unsupported {
-            kind: "public key of another kind than ECDSA, RSA and Ed25519".to_owned(),
+            kind: "a public key of another kind than ECDSA, RSA and Ed25519".to_owned(),
         }),
     }
 }

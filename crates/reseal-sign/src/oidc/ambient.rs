@@ -46,15 +46,17 @@ pub enum TokenSource {
 }
 
 impl TokenSource {
-    /// Reads what was given with `--identity-token`: a token, or the name of a file with one.
+    /// Reads what was given with `--identity-token`: the name of a file with a token, or else the token itself. A text that
+    /// is neither counts as a token, which is never shown: it may be a damaged one.
     pub fn given(text: &str) -> Self {
-        if IdentityToken::parse(text, "").is_ok() {
+        let path = Path::new(text);
+        if path.is_absolute() || path.is_file() {
+            Self::File(path.to_owned())
+        } else {
             Self::Given {
                 token: Secret::new(text.trim()),
                 place: "--identity-token".to_owned(),
             }
-        } else {
-            Self::File(text.into())
         }
     }
 
@@ -315,17 +317,30 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_given_text_is_a_token_or_a_file() {
-        let text = unsigned(&json!({"sub": "x"}));
-        assert!(matches!(
-            TokenSource::given(&text),
-            TokenSource::Given { .. }
-        ));
-        assert_eq!(
-            TokenSource::given("/run/token"),
-            TokenSource::File("/run/token".into())
-        );
+    #[tokio::test]
+    async fn a_given_text_is_a_file_or_a_token_and_a_damaged_token_is_not_shown() {
+        let http = Http::new(crate::service::HttpSettings::default()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        std::fs::write(&file, unsigned(&json!({"sub": "file"}))).unwrap();
+        let text = unsigned(&json!({"sub": "text"}));
+        for (given, subject) in [(file.to_str().unwrap(), "file"), (&text, "text")] {
+            let token = TokenSource::given(given).token(&http, "x").await.unwrap();
+            assert_eq!(token.claims().subject, subject);
+        }
+        for damaged in [&text[..40], "hunter2"] {
+            let error = TokenSource::given(damaged)
+                .token(&http, "x")
+                .await
+                .unwrap_err();
+            let shown = format!("{error} {error:?} {:?}", error.hint());
+            assert!(shown.contains("or the name of a file"), "{shown}");
+            assert!(!shown.contains(damaged), "{shown}");
+        }
+        let missing = TokenSource::given("/nonexistent/token")
+            .token(&http, "x")
+            .await;
+        assert!(matches!(missing, Err(TokenError::Unreadable { .. })));
     }
 
     #[test]

@@ -88,6 +88,7 @@ impl TokenError {
                 self_hosted: true, ..
             } => "add `permissions: id-token: write` to the job; if it has that, this runner or GitHub server does not offer tokens".to_owned(),
             Self::GitLab => "add `id_tokens: SIGSTORE_ID_TOKEN: aud: sigstore` to the job".to_owned(),
+            Self::Malformed { .. } => "`--identity-token` takes a token, or the name of a file that holds one".to_owned(),
             Self::Expired { .. } => "get a new token right before signing, or correct the clock".to_owned(),
             Self::ClockBehind { .. } => "correct the clock of this machine".to_owned(),
             Self::Service(ServiceError::Refused { status: 401 | 403, .. }) => "add `permissions: id-token: write` to the job".to_owned(),

@@ -105,6 +105,9 @@ impl Session {
                 if settings.format.has_bundle() && !algorithm.fits_bundles() {
                     return Err(SignError::BundleKey { algorithm });
                 }
+                if settings.tlog && !algorithm.fits_bundles() {
+                    return Err(SignError::LogKey { algorithm });
+                }
             }
             Identity::Keyless { .. } => {
                 if !settings.tlog {

@@ -46,7 +46,12 @@ async fn a_service_that_stays_broken_is_given_up_with_advice() {
     for (service, status, said, hint) in [
         (LOG, 503, "Rekor at", "--tlog=off"),
         (LOG, 404, "Rekor at", "first or the second protocol"),
-        (LOG, 400, "with status 400: bad entry", "--tlog=off"),
+        (
+            LOG,
+            400,
+            "with status 400: bad entry",
+            "does not take this kind of entry",
+        ),
         ("/tsa", 500, "the timestamp authority at", ""),
     ] {
         let (fake, clock, session, _) = keyed(REKOR1_TSA, SignatureFormat::Bundle).await;

@@ -390,6 +390,11 @@ async fn settings_that_nobody_could_verify_are_refused_before_anything_is_asked(
             "bundles of Ed25519 keys",
             "--signature-format legacy",
         ),
+        (
+            key_settings(&ed25519, services(&fake, REKOR1), SignatureFormat::Legacy),
+            "Rekor takes no signatures of Ed25519 keys",
+            "--tlog=off",
+        ),
     ] {
         let error = Session::open(settings, http.clone()).err().expect(message);
         assert!(error.to_string().contains(message), "{error}");

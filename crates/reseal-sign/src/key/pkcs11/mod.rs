@@ -222,7 +222,7 @@ fn public_key(session: &Session, uri: &Uri) -> Result<PublicKey, KeyError> {
             PublicKey::from_rsa(&key)
         }
         _ => Err(KeyError::Unsupported {
-            kind: "token key of another kind than ECDSA and RSA".to_owned(),
+            kind: "a token's key of another kind than ECDSA and RSA".to_owned(),
         }),
     }
 }
@@ -250,7 +250,7 @@ fn sign(
         }
         Algorithm::Rsa { .. } => signed(&Mechanism::Sha256RsaPkcs, message),
         Algorithm::Ed25519 => Err(KeyError::Unsupported {
-            kind: "Ed25519 token".to_owned(),
+            kind: "an Ed25519 key in a token".to_owned(),
         }),
     }
 }
