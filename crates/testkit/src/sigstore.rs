@@ -287,7 +287,7 @@ fn route(inner: &Inner, asked: &Asked) -> Reply {
         )),
         ("POST", "/rekor/api/v1/log/entries") => rekor::enter_v1(&mut inner.state(), &asked.body),
         ("GET", path) if path.starts_with("/rekor/api/v1/log/entries/") => {
-            rekor::read_v1(&inner.state(), path)
+            Ok(rekor::read_v1(&inner.state(), path))
         }
         ("POST", "/rekor2/api/v2/log/entries") => rekor::enter_v2(&mut inner.state(), &asked.body),
         ("POST", "/tsa") => tsa::timestamp(asked),

@@ -58,13 +58,13 @@ pub(super) fn enter_v1(state: &mut State, body: &[u8]) -> Result<Reply, String> 
     Ok(Reply::json(201, &answer))
 }
 
-pub(super) fn read_v1(state: &State, path: &str) -> Result<Reply, String> {
+pub(super) fn read_v1(state: &State, path: &str) -> Reply {
     let uuid = path.rsplit('/').next().unwrap_or_default();
     let entry = state.entries.iter().find(|entry| entry.uuid == uuid);
-    Ok(match entry {
+    match entry {
         Some(entry) => Reply::json(200, &entry.answer),
         None => Reply::refuse(404, "no entry"),
-    })
+    }
 }
 
 fn dsse(content: &Value) -> Result<Value, String> {
