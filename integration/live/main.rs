@@ -2,6 +2,7 @@
 
 mod connect;
 mod faults;
+mod lock;
 mod patch;
 mod registry;
 mod sign;

@@ -46,6 +46,12 @@ async fn sign_and_judge(
         if format == SignatureFormat::Legacy {
             Judge::NewCosign.accepts_signature(&case, &reference, &trust, proofs);
         }
+        if who.is_rsa() && services == Services::Rekor2 {
+            // Ours reads no entries of RSA keys in a log of version 2, for want of sigstore-verify 0.15. When this
+            // fails, a newer one does.
+            support::refuses_signature(&case, &image, subject, &trust, proofs).await;
+            continue;
+        }
         support::verify_signature(&case, &image, subject, &trust, proofs).await;
     }
 }

@@ -388,6 +388,10 @@ impl Signatory {
         }
     }
 
+    pub(super) fn is_rsa(&self) -> bool {
+        matches!(self, Self::Key(KeyPair { name: "rsa", .. }))
+    }
+
     /// How others are told to trust this signer.
     pub(super) fn trust(&self) -> Trust {
         match self {
