@@ -107,7 +107,7 @@ pub(crate) fn run_all(args: &[String]) -> Result<(), String> {
 }
 
 /// Builds the program and returns its path. Not optimised by default: that would take most of the demo's time.
-fn build(release: bool) -> Result<String, String> {
+pub(crate) fn build(release: bool) -> Result<String, String> {
     let mut build = cargo([
         "build",
         "--locked",

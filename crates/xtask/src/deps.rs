@@ -58,7 +58,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
         ],
     ),
     ("reseal-testkit", &["reseal-proto"]),
-    ("xtask", &[]),
+    ("xtask", &["reseal-native", "reseal-pkg", "reseal-rootfs"]),
 ];
 
 /// Crates that turn values into values: no network, no clock, no environment, no files.

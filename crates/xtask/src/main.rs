@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod codegen;
+mod compare;
 mod demo;
 mod deps;
 mod shell;
@@ -18,8 +19,9 @@ const USAGE: &str = "usage: cargo xtask TASK
   deps                       directions of dependencies, and purity of the pure crates
   codegen [--check]          generate crates/reseal-proto/src/gen from proto/
   bench [OPTIONS]            measure against the floor and copa; `bench --help` has the options
+  compare-engines [OPTIONS]  the same patches by both engines, path by path; --write-table adds to the table of scripts
 
-`demo`, `test` and `bench` need root and Debian; see integration/up.sh. With --keep the servers stay up.";
+`demo`, `test`, `bench` and `compare-engines` need root and Debian; see integration/up.sh. With --keep the servers stay up.";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
             "deps" => deps::run_all(rest),
             "codegen" => codegen::run(rest),
             "bench" => bench::run_all(rest),
+            "compare-engines" => compare::run_all(rest),
             other => Err(format!("unknown task `{other}`\n{USAGE}")),
         },
         None => Err(USAGE.to_owned()),

@@ -90,7 +90,8 @@ impl Servers {
         Self::load(file.trim())
     }
 
-    fn load(file: &str) -> Result<Self, String> {
+    /// Reads the addresses of servers that run already.
+    pub(crate) fn load(file: &str) -> Result<Self, String> {
         // The shell reads the file: it knows its own quoting.
         let text = output(&mut command(
             "bash",

@@ -1,0 +1,136 @@
+//! What the engines are compared on.
+
+use std::{fs, path::Path};
+
+use crate::shell::{Servers, command, output};
+
+/// One patch of one platform of one image.
+pub(super) struct Case {
+    /// The image, as the variables of `integration/up.sh` name it.
+    pub image: &'static str,
+    /// The platform's architecture.
+    pub architecture: &'static str,
+    /// The report to patch by, as those variables name it; everything is upgraded without.
+    pub report: Option<&'static str>,
+    /// What is changed in the image before.
+    pub change: Option<Change>,
+}
+
+/// A change that dpkg has to respect, made by the image's own programs.
+pub(super) struct Change {
+    name: &'static str,
+    /// A shell script.
+    script: &'static str,
+}
+
+const fn case(
+    image: &'static str,
+    architecture: &'static str,
+    report: Option<&'static str>,
+) -> Case {
+    Case {
+        image,
+        architecture,
+        report,
+        change: None,
+    }
+}
+
+const fn changed(image: &'static str, name: &'static str, script: &'static str) -> Case {
+    Case {
+        image,
+        architecture: "amd64",
+        report: None,
+        change: Some(Change { name, script }),
+    }
+}
+
+/// Documentation is left out, as in the slim images.
+const EXCLUDES: &str = "printf 'path-exclude /usr/share/doc/*\npath-include /usr/share/doc/*/copyright\npath-exclude /usr/share/man/*\npath-exclude /usr/share/locale/*\n' >/etc/dpkg/dpkg.cfg.d/slim \
+    && find /usr/share/doc -type f ! -name copyright -delete && rm -rf /usr/share/man/* /usr/share/locale/*";
+/// Configuration files that the user changed, and one that the user removed.
+const CONFFILES: &str = "echo '# mine' >>/etc/ssl/openssl.cnf && echo '# mine' >>/etc/nginx/nginx.conf && echo '# mine' >>/etc/debian_version \
+    && rm /etc/issue.net /etc/logrotate.d/apt";
+/// A program that another takes the place of, one that only root may run, and a folder of another owner.
+const DIVERSION: &str = "dpkg-divert --local --rename --divert /usr/bin/openssl.real --add /usr/bin/openssl && ln -s openssl.real /usr/bin/openssl \
+    && dpkg-divert --local --no-rename --divert /usr/share/perl/cpan.real --add /usr/bin/cpan \
+    && dpkg-statoverride --update --add root adm 0750 /usr/bin/perl && dpkg-statoverride --update --add games games 2755 /usr/sbin/nginx";
+
+pub(super) const ALL: [Case; 15] = [
+    case("BOOKWORM_LARGER", "amd64", Some("BOOKWORM_LARGER_AMD64")),
+    case("BOOKWORM_LARGER", "amd64", None),
+    case("BULLSEYE_LARGER", "amd64", None),
+    case("BULLSEYE_LARGER", "amd64", Some("BULLSEYE_LARGER_AMD64")),
+    case("BOOKWORM", "amd64", None),
+    case("BOOKWORM", "amd64", Some("BOOKWORM_AMD64")),
+    case("BULLSEYE", "amd64", None),
+    case("BULLSEYE", "amd64", Some("BULLSEYE_AMD64")),
+    changed("BOOKWORM_LARGER", "path-exclude", EXCLUDES),
+    changed("BOOKWORM_LARGER", "conffiles", CONFFILES),
+    changed("BOOKWORM_LARGER", "diversion", DIVERSION),
+    case("BOOKWORM_MULTI", "arm64", Some("BOOKWORM_MULTI_ARM64")),
+    case("BOOKWORM_MULTI", "arm64", None),
+    case("BULLSEYE_ARM64", "arm64", Some("BULLSEYE_ARM64_ARM64")),
+    case("BULLSEYE_ARM64", "arm64", None),
+];
+
+impl Case {
+    /// Returns a name that also is one of a folder and a tag.
+    pub(super) fn name(&self) -> String {
+        let image = self.image.to_lowercase().replace('_', "-");
+        let what = self.report.map_or("all", |_| "report");
+        let change = self.change.as_ref().map_or("", |change| change.name);
+        let dash = if change.is_empty() { "" } else { "-" };
+        format!("{image}-{}-{what}{dash}{change}", self.architecture)
+    }
+
+    /// Returns the image's reference, changed as the case wants it.
+    pub(super) fn prepare(&self, servers: &Servers, place: &Path) -> Result<String, String> {
+        let image = servers.get(&format!("IMAGE_{}", self.image))?.to_owned();
+        let Some(change) = &self.change else {
+            return Ok(image);
+        };
+        let text = format!(
+            "FROM {image}\nUSER root\nSHELL [\"/bin/sh\", \"-euc\"]\nRUN {}\n",
+            change.script.replace('\n', "\\n")
+        );
+        fs::write(place.join("Dockerfile"), text)
+            .map_err(|error| format!("{}: {error}", place.display()))?;
+        let (repository, _) = image.rsplit_once(':').ok_or("the image has no tag")?;
+        let made = format!("{repository}:{}", change.name);
+        let folder = place.display();
+        output(&mut command(
+            &format!("{}/buildctl", servers.get("TOOLS")?),
+            [
+                "--addr",
+                servers.get("BUILDKIT_NEW")?,
+                "build",
+                "--progress",
+                "quiet",
+                "--frontend",
+                "dockerfile.v0",
+                "--local",
+                &format!("context={folder}"),
+                "--local",
+                &format!("dockerfile={folder}"),
+                "--output",
+                &format!("type=image,name={made},push=true"),
+            ],
+        ))?;
+        Ok(made)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_case_has_a_name_of_its_own() {
+        let names: BTreeSet<String> = ALL.iter().map(Case::name).collect();
+        assert_eq!(names.len(), ALL.len());
+        assert!(names.contains("bookworm-larger-amd64-all-diversion"));
+    }
+}

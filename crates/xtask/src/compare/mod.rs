@@ -1,0 +1,192 @@
+//! `cargo xtask compare-engines`: the same patch by the image's package manager and by the native engine.
+//!
+//! Both results are unpacked and compared path by path. What both engines are known to do differently is a short list in
+//! [`roots`]; anything else that differs fails. The table of maintainer scripts is written from the same comparisons:
+//! a package whose scripts ran in one root and not in the other, with nothing to show for it, has inert scripts.
+
+mod cases;
+mod engines;
+mod roots;
+mod rows;
+
+use std::{fs, path::Path};
+
+use self::{
+    cases::Case,
+    engines::{Engines, remove, unpack},
+};
+use crate::shell::{Servers, TakeDown, say};
+
+const USAGE: &str = "usage: cargo xtask compare-engines [OPTIONS]
+
+  --only WORD     only the cases with this word in their names; can be repeated
+  --list          name the cases
+  --reseal FILE   this program instead of one that is built now
+  --env FILE      the addresses of servers that run already
+  --write-table   add what was seen to crates/reseal-native/src/scripts/scripts.table
+  --keep          leave the servers up, and the unpacked roots in their run folder";
+
+#[derive(Debug, Default)]
+struct Options {
+    only: Vec<String>,
+    list: bool,
+    reseal: Option<String>,
+    env: Option<String>,
+    write_table: bool,
+    keep: bool,
+}
+
+impl Options {
+    fn parse(args: &[String]) -> Result<Self, String> {
+        let mut options = Self::default();
+        let mut words = args.iter();
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--only" => options.only.push(words.next().ok_or(USAGE)?.clone()),
+                "--reseal" => options.reseal = Some(words.next().ok_or(USAGE)?.clone()),
+                "--env" => options.env = Some(words.next().ok_or(USAGE)?.clone()),
+                "--list" => options.list = true,
+                "--write-table" => options.write_table = true,
+                "--keep" => options.keep = true,
+                _ => return Err(USAGE.to_owned()),
+            }
+        }
+        Ok(options)
+    }
+
+    fn wants(&self, case: &Case) -> bool {
+        let name = case.name();
+        self.only.is_empty() || self.only.iter().any(|word| name.contains(word.as_str()))
+    }
+}
+
+/// Compares the engines on all cases; an error says how many differ.
+pub(crate) fn run_all(args: &[String]) -> Result<(), String> {
+    let options = Options::parse(args)?;
+    let cases: Vec<&Case> = cases::ALL
+        .iter()
+        .filter(|case| options.wants(case))
+        .collect();
+    if options.list {
+        cases.iter().for_each(|case| say(&case.name()));
+        return Ok(());
+    }
+    if cases.is_empty() {
+        return Err("no case has such a name; --list names them".to_owned());
+    }
+    let reseal = match &options.reseal {
+        Some(program) => program.clone(),
+        None => crate::demo::build(false)?,
+    };
+    let _down = TakeDown::unless(options.keep || options.env.is_some());
+    let servers = match &options.env {
+        Some(file) => Servers::load(file)?,
+        None => Servers::up("test")?,
+    };
+    let folder = Path::new(servers.get("RUN")?).join("compare");
+    let engines = Engines {
+        reseal: &reseal,
+        builder: servers.get("BUILDKIT_NEW")?,
+        cache: &folder.join("cache"),
+    };
+    fs::create_dir_all(engines.cache).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut failed = Vec::new();
+    for case in cases {
+        say(&format!("== {}", case.name()));
+        let place = folder.join(case.name());
+        let outcome = compare(case, &servers, &engines, &place, options.write_table);
+        if !options.keep {
+            remove(&place);
+        }
+        if let Err(why) = outcome {
+            say(&format!("   {why}"));
+            failed.push(case.name());
+        }
+    }
+    if options.write_table {
+        say("The table is built into reseal: build it anew.");
+    }
+    match failed.as_slice() {
+        [] => Ok(()),
+        names => Err(format!("the engines differ on {}", names.join(", "))),
+    }
+}
+
+/// Compares the engines on one case, and adds what it shows to the table.
+fn compare(
+    case: &Case,
+    servers: &Servers,
+    engines: &Engines<'_>,
+    place: &Path,
+    write_table: bool,
+) -> Result<(), String> {
+    fs::create_dir_all(place).map_err(|error| format!("{}: {error}", place.display()))?;
+    let image = case.prepare(servers, place)?;
+    let platform = format!("linux/{}", case.architecture);
+    let mut what = vec![image.as_str(), "--platform", &platform];
+    if let Some(report) = case.report {
+        what.extend(["--report", servers.get(&format!("REPORT_{report}"))?]);
+    }
+    let theirs = engines.package_manager(&what)?;
+    let ours = engines.native(&what)?;
+    if let Some(reason) = &ours.refused {
+        say(&format!("   without the table: {reason}"));
+    }
+    let left = unpack(
+        &theirs.image,
+        case.architecture,
+        place.join("package-manager"),
+    )?;
+    let right = unpack(&ours.image, case.architecture, place.join("native"))?;
+    let found = roots::compare(&left, &right)?;
+    for (path, what) in &found.different {
+        say(&format!("   {path} {what}"));
+    }
+    say(&format!(
+        "   {} paths compared, {} different, {} more left out by the list",
+        found.paths,
+        found.different.len(),
+        found.left_out
+    ));
+    if !found.different.is_empty() {
+        return Err(format!("{} paths differ", found.different.len()));
+    }
+    if write_table {
+        let base = unpack(&image, case.architecture, place.join("before"))?;
+        let run = rows::Run {
+            base: &base,
+            architecture: case.architecture,
+            result: &ours.result,
+            cache: engines.cache,
+        };
+        let rows = rows::rows(&run, &found.effective, &case.name())?;
+        say(&format!("   {} rows", rows.len()));
+        rows::write(rows)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_checked_and_choose_cases() {
+        let parse = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            Options::parse(&words)
+        };
+        let options = parse(&["--only", "bookworm-larger", "--write-table"]).unwrap();
+        assert!(options.write_table && !options.keep);
+        let chosen: Vec<String> = cases::ALL
+            .iter()
+            .filter(|case| options.wants(case))
+            .map(Case::name)
+            .collect();
+        assert!(!chosen.is_empty() && chosen.len() < cases::ALL.len());
+        assert!(chosen.iter().all(|name| name.contains("bookworm-larger")));
+        for wrong in [&["--only"][..], &["--help"], &["x"]] {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}
