@@ -54,7 +54,7 @@ const CONFFILES: &str = "echo '# mine' >>/etc/ssl/openssl.cnf && echo '# mine' >
 /// A program that another takes the place of, one that only root may run, and a folder of another owner.
 const DIVERSION: &str = "dpkg-divert --local --rename --divert /usr/bin/openssl.real --add /usr/bin/openssl && ln -s openssl.real /usr/bin/openssl \
     && dpkg-divert --local --no-rename --divert /usr/share/perl/cpan.real --add /usr/bin/cpan \
-    && dpkg-statoverride --update --add root adm 0750 /usr/bin/perl && dpkg-statoverride --update --add games games 2755 /usr/sbin/nginx";
+    && dpkg-statoverride --update --add root adm 0750 /usr/bin/c_rehash && dpkg-statoverride --update --add games games 2755 /usr/sbin/nginx";
 
 pub(super) const ALL: [Case; 15] = [
     case("BOOKWORM_LARGER", "amd64", Some("BOOKWORM_LARGER_AMD64")),

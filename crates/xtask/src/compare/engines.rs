@@ -34,8 +34,7 @@ impl Engines<'_> {
     /// Lets the image's package manager do it.
     pub(super) fn package_manager(&self, what: &[&str]) -> Result<Patched, String> {
         let flags = ["--engine", "buildkit", "--addr", self.builder];
-        self.patch(&[what, &flags].concat())
-            .map_err(|error| error.to_string())?
+        self.patch(&[what, &flags].concat())?
             .map_err(|value| value.to_string())
     }
 
@@ -87,13 +86,13 @@ impl Engines<'_> {
 }
 
 /// Lays an image out as a file system, by a program that shares no code with reseal.
-pub(super) fn unpack(image: &str, architecture: &str, folder: PathBuf) -> Result<PathBuf, String> {
+pub(super) fn unpack(image: &str, architecture: &str, folder: &Path) -> Result<PathBuf, String> {
     let program = root().join("integration/images/unpack.py");
     let url = format!("http://{image}");
     output(
         command("python3", [program.as_os_str()])
             .args([url.as_str(), architecture])
-            .arg(&folder),
+            .arg(folder),
     )?;
     Ok(folder.join("root"))
 }
