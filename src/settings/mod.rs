@@ -107,6 +107,7 @@ pub(crate) fn patch(
             lock,
             ..engine::native(&args.engine, env)?
         },
+        seal: None,
         strict_layer: args.strict_layer,
         freshness: freshness(args.no_cache, env),
         proxy: proxy(env),
@@ -185,6 +186,7 @@ pub(crate) fn reproduce(args: &ReproduceArgs, env: &Env) -> Result<PatchSettings
         allow_platform_failure: BTreeSet::new(),
         engine: reseal_pipeline::EngineChoice::Native,
         native: engine::native(&args.engine, env)?,
+        seal: None,
         strict_layer: false,
         epoch: None,
         freshness: String::new(),

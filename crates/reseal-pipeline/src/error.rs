@@ -329,13 +329,14 @@ impl PipelineError {
             | Self::Package { .. }
             | Self::StrictLayer { .. }
             | Self::Layer { .. }
+            | Self::Refused { .. }
+            | Self::Native { .. }
             | Self::Oci(_) => Class::Install,
             Self::Store { source, .. } => store_class(source),
             Self::Repository { source, .. } => match source.class() {
                 RepoClass::Usage => Class::Usage,
                 _ => Class::Install,
             },
-            Self::Refused { .. } | Self::Native { .. } => Class::Install,
             Self::Signing { .. } | Self::Unsigned { .. } => Class::Signing,
             Self::Artifacts { source, .. } => {
                 source.store().map_or(Class::RegistryTransport, store_class)
@@ -356,11 +357,14 @@ impl PipelineError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Usage { hint, .. } | Self::Image { hint, .. } => hint.clone(),
-            Self::Mismatch { hint, .. } | Self::Capability { hint, .. } | Self::Install { hint, .. } => Some(hint.clone()),
+            Self::Mismatch { hint, .. }
+            | Self::Capability { hint, .. }
+            | Self::Install { hint, .. }
+            | Self::Refused { hint, .. }
+            | Self::Promotion { hint, .. } => Some(hint.clone()),
             Self::Report { source, .. } => source.hint(),
             Self::Store { source, .. } => source.hint(),
             Self::Repository { source, .. } => source.hint(),
-            Self::Refused { hint, .. } | Self::Promotion { hint, .. } => Some(hint.clone()),
             Self::Native { source, .. } => source.hint(),
             Self::Signing { source, .. } => source.hint(),
             Self::Unsigned { source, .. } | Self::Artifacts { source, .. } => source.hint(),

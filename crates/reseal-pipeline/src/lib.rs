@@ -41,6 +41,7 @@ mod seal;
 mod settings;
 mod solve;
 mod source;
+mod statements;
 mod verify;
 
 pub use cache::{CacheUse, cache};
@@ -63,7 +64,7 @@ pub use proof::{NotProved, Proof, Requirement, Trust};
 pub use reproduce::{Reproduction, reproduce};
 pub use reseal_native::Scripts;
 pub use rollback::{Rollback, read_record, rollback};
-pub use seal::{Sealed, Statement};
+pub use seal::{SealSettings, Sealed, SignSettings, Statement, attest, sign};
 pub use settings::{
     Builder, Builders, CLEAN_UP, Input, NamedReport, NativeSettings, PatchSettings, Proxy,
     Unreported,

@@ -4,6 +4,8 @@ use reseal_oci::{Digest, Platform};
 use reseal_plan::{Counts, FindingResult, PatchPlan};
 use serde::{Deserialize, Serialize};
 
+use crate::seal::Sealed;
+
 /// The schema name that every result carries.
 pub const SCHEMA: &str = "reseal.dev/result/v1";
 
@@ -55,6 +57,9 @@ pub struct RunResult {
     pub counts: Counts,
     /// What a person should know.
     pub warnings: Vec<String>,
+    /// What was signed and attested; empty when that was not asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub signatures: Vec<Sealed>,
 }
 
 /// A platform that was not worked on.
@@ -73,6 +78,9 @@ pub struct Preserved {
 pub struct PlatformResult {
     /// The platform.
     pub platform: Platform,
+    /// The distribution, such as `debian 12`; absent where nothing had to be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distribution: Option<String>,
     /// The manifest that it was made from.
     pub source_digest: Digest,
     /// The manifest that came out; equal to `source_digest` when nothing changed.
@@ -103,6 +111,7 @@ impl PlatformResult {
     ) -> Self {
         Self {
             platform: platform.clone(),
+            distribution: None,
             source_digest: manifest.clone(),
             digest: manifest.clone(),
             layer: None,

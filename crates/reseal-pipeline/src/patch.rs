@@ -25,9 +25,11 @@ use crate::{
     publish::{Pushable, Route, copy_root, publish},
     read_back,
     reports::{Basis, bases},
+    seal::{self, Place},
     settings::{Builder, Builders, PatchSettings},
     solve::{Job, Solved},
     source::{Patched, Source, resolve, store_error},
+    statements,
 };
 
 /// Patches an image. Until the last step nothing that a user can pull by name has changed.
@@ -328,6 +330,7 @@ impl<'a> Run<'a> {
         let image = append(&platform.manifest, &platform.config, &finished.layer, &meta)?;
         let result = PlatformResult {
             platform: platform.platform.clone(),
+            distribution: Some(solved.plan.distribution.clone()),
             source_digest: base.clone(),
             digest: image.manifest.digest.clone(),
             layer: Some(LayerResult {
@@ -411,6 +414,7 @@ impl<'a> Run<'a> {
         let mut result = self.result(outcome, &root.digest, std::mem::take(warnings));
         result.dropped_attestations = dropped;
         pass_gate(&mut result)?;
+        self.seal(&root, &mut result).await?;
         self.tag(&root, &mut result).await?;
         Ok(result)
     }
@@ -494,6 +498,7 @@ impl<'a> Run<'a> {
             };
             copy_root(&route, &self.source.pinned).await?;
             result.patched = self.destination.pinned(&digest);
+            self.seal(&self.source.pinned, &mut result).await?;
             self.tag(&self.source.pinned, &mut result).await?;
         }
         Ok(result)
@@ -513,7 +518,40 @@ impl<'a> Run<'a> {
             dropped_attestations: Vec::new(),
             counts,
             warnings,
+            signatures: Vec::new(),
         }
+    }
+
+    /// Signs and attests the root and every manifest that was made, if that is asked for.
+    async fn seal(&self, root: &RawManifest, result: &mut RunResult) -> Result<(), PipelineError> {
+        let Some(seal) = &self.settings.seal else {
+            return Ok(());
+        };
+        let mut targets = vec![root.descriptor()];
+        let made = self.pushables.values().map(|one| &one.image.descriptor);
+        targets.extend(made.filter(|one| one.digest != root.digest).cloned());
+        let children: Vec<Digest> = targets[1..].iter().map(|one| one.digest.clone()).collect();
+        let reports = &self.settings.input.reports;
+        let statements = if seal.attest {
+            let facts = statements::facts(result, reports, &seal.run_until_now());
+            statements::statements(&facts, &children)
+        } else {
+            Vec::new()
+        };
+        let place = Place {
+            store: self.destination.store.as_ref(),
+            name: &self.destination.name,
+        };
+        result.signatures = seal::seal(
+            &place,
+            &targets,
+            true,
+            &statements,
+            &seal.session,
+            self.events,
+        )
+        .await?;
+        Ok(())
     }
 
     /// The last step. The source's tag must still mean what was patched.

@@ -117,7 +117,7 @@ pub async fn promote(
 }
 
 /// Returns the digest that a promotion starts from, and the tag beside it.
-fn pinned(source: &Location) -> Result<(&Digest, Option<&Tag>), PipelineError> {
+pub(crate) fn pinned(source: &Location) -> Result<(&Digest, Option<&Tag>), PipelineError> {
     let (digest, tag) = match source {
         Location::Registry(reference) => (&reference.digest, &reference.tag),
         Location::Layout { digest, tag, .. } => (digest, tag),

@@ -1,10 +1,14 @@
 //! Signatures and attestations of a digest: written beside the image before any tag moves.
 
-use reseal_oci::{Descriptor, Digest};
-use reseal_registry::Store;
+use std::sync::Arc;
+
+use reseal_oci::{
+    Descriptor, Digest, ImageManifest, Index, Kind, Location, RawManifest, annotation,
+};
+use reseal_registry::{Registries, Store, Target};
 use reseal_sign::{
     Session, Signed,
-    statement::{Subject, predicate_type},
+    statement::{Subject, facts::Run, predicate_type},
     store::{Suffix, append_legacy, attach_bundle},
 };
 use serde::Serialize;
@@ -13,7 +17,41 @@ use serde_json::Value;
 use crate::{
     error::PipelineError,
     event::{Event, Events, Stage},
+    promote::{name, pinned},
+    source::{open, store_error},
 };
+
+/// How a run signs what it made.
+#[derive(Clone)]
+pub struct SealSettings {
+    /// Who signs, and how.
+    pub session: Arc<Session>,
+    /// Whether provenance, verdicts and the verification are attested too.
+    pub attest: bool,
+    /// The run, for provenance. Its end is filled in.
+    pub run: Run,
+}
+
+impl std::fmt::Debug for SealSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SealSettings")
+            .field("attest", &self.attest)
+            .field("run", &self.run)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SealSettings {
+    /// Returns the run as it is now, about to be attested.
+    pub(crate) fn run_until_now(&self) -> Run {
+        Run {
+            finished: jiff::Timestamp::from_second(jiff::Timestamp::now().as_second())
+                .expect("the time of this moment is a time")
+                .to_string(),
+            ..self.run.clone()
+        }
+    }
+}
 
 /// A statement about a digest.
 #[derive(Debug, Clone, PartialEq)]
@@ -126,4 +164,96 @@ async fn write(
             .push(format!("{}@{}", place.name, referrer.digest));
     }
     Ok(())
+}
+
+/// Settings of `sign` and `attest`.
+#[derive(Clone)]
+pub struct SignSettings {
+    /// The image; it names a digest.
+    pub image: Location,
+    /// Sign every manifest that an index lists, not only those that a patch made.
+    pub recursive: bool,
+    /// Who signs, and how.
+    pub session: Arc<Session>,
+}
+
+/// Signs an image by digest: the index, and each of its manifests that a patch made.
+///
+/// # Errors
+/// Those of stores and of signing.
+pub async fn sign(
+    settings: &SignSettings,
+    registries: &Registries,
+    events: &Events,
+) -> Result<Vec<Sealed>, PipelineError> {
+    let store = open(&settings.image, registries, false)?.0;
+    let root = root(&settings.image, store.as_ref()).await?;
+    let mut targets = vec![root.descriptor()];
+    if root.kind() == Kind::Index {
+        for child in Index::parse(&root)?.children {
+            let wanted = settings.recursive || is_patch(store.as_ref(), &child).await?;
+            if wanted {
+                targets.push(child);
+            }
+        }
+    }
+    let place = Place {
+        store: store.as_ref(),
+        name: &name(&settings.image),
+    };
+    seal(&place, &targets, true, &[], &settings.session, events).await
+}
+
+/// Attests one statement about an image.
+///
+/// # Errors
+/// Those of stores and of signing.
+pub async fn attest(
+    settings: &SignSettings,
+    predicate_type: &str,
+    predicate: &Value,
+    registries: &Registries,
+    events: &Events,
+) -> Result<Vec<Sealed>, PipelineError> {
+    let store = open(&settings.image, registries, false)?.0;
+    let root = root(&settings.image, store.as_ref()).await?;
+    let statement = Statement {
+        digest: root.digest.clone(),
+        predicate_type: predicate_type.to_owned(),
+        predicate: predicate.clone(),
+    };
+    let place = Place {
+        store: store.as_ref(),
+        name: &name(&settings.image),
+    };
+    let targets = [root.descriptor()];
+    seal(
+        &place,
+        &targets,
+        false,
+        &[statement],
+        &settings.session,
+        events,
+    )
+    .await
+}
+
+async fn root(image: &Location, store: &dyn Store) -> Result<RawManifest, PipelineError> {
+    let (digest, _) = pinned(image)?;
+    store
+        .manifest(&Target::Digest(digest.clone()))
+        .await
+        .map_err(store_error(format!("fetch the manifest {digest}")))
+}
+
+/// Tells whether a manifest says that a patch made it.
+async fn is_patch(store: &dyn Store, child: &Descriptor) -> Result<bool, PipelineError> {
+    let raw = store
+        .manifest(&Target::Digest(child.digest.clone()))
+        .await
+        .map_err(store_error(format!("fetch the manifest {}", child.digest)))?;
+    Ok(raw.kind() == Kind::Image
+        && ImageManifest::parse(&raw)?
+            .annotations
+            .contains_key(annotation::PATCH))
 }

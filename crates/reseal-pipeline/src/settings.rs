@@ -7,7 +7,7 @@ use reseal_buildkit::Client;
 use reseal_oci::{Location, Platform, Tag};
 use reseal_plan::Policy;
 
-use crate::{engine::EngineChoice, error::PipelineError, lock::Lock};
+use crate::{engine::EngineChoice, error::PipelineError, lock::Lock, seal::SealSettings};
 
 /// A report as read, with the name that messages use.
 #[derive(Debug, Clone)]
@@ -64,6 +64,8 @@ pub struct PatchSettings {
     pub engine: EngineChoice,
     /// What the native engine needs.
     pub native: NativeSettings,
+    /// How the result is signed and attested before its tag moves; not at all when `None`.
+    pub seal: Option<SealSettings>,
     /// Files that maintainer scripts wrote elsewhere are an error.
     pub strict_layer: bool,
     /// `SOURCE_DATE_EPOCH`, seconds since 1970.

@@ -58,6 +58,7 @@ pub async fn verify(
         dropped_attestations: Vec::new(),
         counts: reseal_plan::Counts::default(),
         warnings,
+        signatures: Vec::new(),
     };
     let mut verified = Vec::new();
     for (platform, basis) in source.platforms.iter().zip(&bases) {

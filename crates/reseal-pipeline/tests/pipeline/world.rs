@@ -109,6 +109,7 @@ impl World {
                 now: 1_707_000_000,
                 scripts: Scripts::Refuse,
             },
+            seal: None,
             strict_layer: false,
             epoch: None,
             freshness: "2024-02-01".to_owned(),
