@@ -17,6 +17,7 @@ mod render;
 mod reports;
 mod settings;
 mod signals;
+mod signing;
 
 use std::{
     hash::{BuildHasher as _, RandomState},

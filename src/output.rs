@@ -110,12 +110,25 @@ impl Files {
 
 /// Writes a file so that a reader sees all of it or none.
 pub(crate) fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    put(path, text, readable)
+}
+
+/// As [`write`], for nobody else to read.
+pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
+    put(path, text, |_| Ok(()))
+}
+
+fn put(
+    path: &Path,
+    text: &str,
+    rights: impl Fn(&std::fs::File) -> std::io::Result<()>,
+) -> Result<(), Failure> {
     let attempt = || -> std::io::Result<()> {
         let mut file = tempfile::Builder::new()
             .prefix(".reseal-")
             .tempfile_in(folder(path))?;
         file.write_all(text.as_bytes())?;
-        readable(file.as_file())?;
+        rights(file.as_file())?;
         file.persist(path).map_err(|error| error.error)?;
         Ok(())
     };

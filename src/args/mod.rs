@@ -9,6 +9,7 @@ mod engine;
 mod environment;
 mod groups;
 mod lock;
+mod sign;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -16,6 +17,10 @@ pub(crate) use engine::{Engine, EngineArgs};
 pub(crate) use environment::command;
 pub(crate) use groups::{BuilderArgs, InputArgs, RegistryArgs, UnreportedPlatforms};
 pub(crate) use lock::{CacheAction, CacheArgs, FetchArgs, ReproduceArgs};
+pub(crate) use sign::{
+    AttestArgs, KeyArgs, KeyCommand, PromoteArgs, RollbackArgs, SignArgs, SignatureForm,
+    SignerArgs, Switch, TrustArgs, VerifySignatureArgs,
+};
 
 use crate::exit;
 
@@ -95,6 +100,12 @@ pub(crate) enum Command {
     Fetch(FetchArgs),
     Reproduce(ReproduceArgs),
     Report(ReportArgs),
+    Sign(SignArgs),
+    Attest(AttestArgs),
+    VerifySignature(VerifySignatureArgs),
+    Promote(PromoteArgs),
+    Rollback(RollbackArgs),
+    Key(KeyArgs),
     Cache(CacheArgs),
     Doctor(DoctorArgs),
     /// Prints the version
@@ -162,6 +173,8 @@ pub(crate) struct PatchArgs {
     pub(crate) lock: Option<std::path::PathBuf>,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
+    #[command(flatten)]
+    pub(crate) signer: SignerArgs,
     #[command(flatten)]
     pub(crate) builder: BuilderArgs,
     #[command(flatten)]

@@ -4,6 +4,7 @@ mod lock;
 mod patch;
 mod plan;
 mod report;
+mod sign;
 mod tools;
 mod verify;
 
@@ -63,6 +64,12 @@ pub(crate) async fn run(cli: Cli, env: Env, mode: Mode) -> Result<u8, Failure> {
         Command::Verify(args) => verify::run(&args, &mut context).await,
         Command::Fetch(args) => lock::fetch(&args, &mut context).await,
         Command::Reproduce(args) => lock::reproduce(&args, &mut context).await,
+        Command::Sign(args) => sign::sign(&args, &mut context).await,
+        Command::Attest(args) => sign::attest(&args, &mut context).await,
+        Command::VerifySignature(args) => sign::verify_signature(&args, &mut context).await,
+        Command::Promote(args) => sign::promote(&args, &mut context).await,
+        Command::Rollback(args) => sign::rollback(&args, &mut context).await,
+        Command::Key(args) => sign::key(&args, &context),
         Command::Cache(args) => lock::cache(&args, &context),
         Command::Report(args) => report::run(args, &mut context).await,
         Command::Doctor(args) => tools::doctor(&args, &mut context).await,

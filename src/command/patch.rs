@@ -10,7 +10,7 @@ use crate::{
     failure::Failure,
     output::{self, Files},
     progress::Drawing,
-    render, settings,
+    render, settings, signing,
 };
 
 pub(super) async fn run(args: &PatchArgs, context: &mut Context) -> Result<u8, Failure> {
@@ -33,6 +33,7 @@ pub(super) async fn run(args: &PatchArgs, context: &mut Context) -> Result<u8, F
 async fn patched(args: &PatchArgs, context: &mut Context) -> Result<RunResult, Failure> {
     let lock = args.lock.as_deref().map(lock::read).transpose()?;
     let mut settings = settings::patch(args, lock, &context.env)?;
+    settings.seal = signing::seal(&args.signer, &args.registry, &context.env)?;
     let time = settings::timeout(&args.input)?;
     let builder = settings::builder(&args.builder, &args.registry, &context.env)?;
     let registries = registries(&args.registry, &context.env)?;

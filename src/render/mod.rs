@@ -5,6 +5,7 @@ pub(crate) mod failure;
 pub(crate) mod plan;
 pub(crate) mod report;
 pub(crate) mod result;
+pub(crate) mod sign;
 pub(crate) mod table;
 mod units;
 

@@ -60,7 +60,7 @@ pub use outcome::{
 };
 pub use patch::patch;
 pub use promote::{MovedTag, PROMOTION_SCHEMA, PromoteSettings, Promotion, promote};
-pub use proof::{NotProved, Proof, Requirement, Trust};
+pub use proof::{NotProved, Proof, Requirement, Trust, verify_signature};
 pub use reproduce::{Reproduction, reproduce};
 pub use reseal_native::Scripts;
 pub use rollback::{Rollback, read_record, rollback};

@@ -1,16 +1,16 @@
 //! What must be proved of a digest before it gets a name.
 
-use reseal_oci::Digest;
-use reseal_registry::Store;
+use reseal_oci::{Digest, Location};
+use reseal_registry::{Registries, Store};
 use reseal_sign::{
     statement::predicate_type,
     store::{Collected, collect},
-    verify::{Signer, VerifyError, VerifyPolicy, verify_attestation, verify_signature},
+    verify::{Signer, VerifyError, VerifyPolicy, verify_attestation, verify_signature as signatures},
 };
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::error::PipelineError;
+use crate::{error::PipelineError, promote::pinned, source::open};
 
 /// One kind of proof.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -81,6 +81,21 @@ pub(crate) async fn collected(
         })
 }
 
+/// Proves everything that is required of an image that is named by digest.
+///
+/// # Errors
+/// [`PipelineError::Unproved`] with the first proof that is missing, and why each candidate does not count.
+pub async fn verify_signature(
+    image: &Location,
+    required: &[Requirement],
+    trust: &Trust,
+    registries: &Registries,
+) -> Result<Vec<Proof>, PipelineError> {
+    let store = open(image, registries, false)?.0;
+    let (digest, _) = pinned(image)?;
+    prove(store.as_ref(), digest, required, trust).await
+}
+
 /// Proves everything that is required of a digest, or names what is missing.
 pub(crate) async fn prove(
     store: &dyn Store,
@@ -116,7 +131,7 @@ fn check(
     let (policy, now) = (&trust.policy, trust.now);
     let attested = |uri: &str| verify_attestation(collected, digest, uri, policy, now);
     let by = match requirement {
-        Requirement::Signature => verify_signature(collected, digest, policy, now)?
+        Requirement::Signature => signatures(collected, digest, policy, now)?
             .first()
             .map(|one| signer(&one.signer)),
         Requirement::Attestation(uri) => attested(uri)?.first().map(|one| signer(&one.signer)),

@@ -13,3 +13,4 @@ pub use config::{Choice, ConfigError, Rekor, Services};
 pub use error::{ServiceError, ServiceName};
 pub(crate) use http::{Ask, is_loopback, shown};
 pub use http::{Http, HttpSettings};
+pub use reqwest::Url;

@@ -1,0 +1,239 @@
+//! `reseal sign`, `attest`, `verify-signature`, `promote`, `rollback` and `key`
+
+use std::path::Path;
+
+use reseal_oci::Tag;
+use reseal_pipeline::{Events, PromoteSettings, Sealed, SignSettings};
+use reseal_registry::Secret;
+use reseal_sign::key::{KeyFiles, generate_key, import_key};
+
+use super::{Context, registries};
+use crate::{
+    args::{
+        AttestArgs, KeyArgs, KeyCommand, PromoteArgs, RollbackArgs, SignArgs, Switch,
+        VerifySignatureArgs,
+    },
+    failure::Failure,
+    output,
+    progress::Drawing,
+    render, settings, signing,
+};
+
+pub(super) async fn sign(args: &SignArgs, context: &mut Context) -> Result<u8, Failure> {
+    let settings = SignSettings {
+        image: settings::location(&args.image)?,
+        recursive: args.recursive,
+        session: signing::required(&args.signer, &args.registry, &context.env)?,
+    };
+    let time = settings::time(&args.timeout)?;
+    let registries = registries(&args.registry, &context.env)?;
+    let (events, stream) = Events::channel();
+    let drawing = Drawing::start(context.mode, &context.env, stream);
+    let work = async { Ok(reseal_pipeline::sign(&settings, &registries, &events).await?) };
+    let outcome = context.signals.bound(time, work).await;
+    drawing.finish().await;
+    let sealed = outcome?;
+    if args.signer.sign_key.is_some() {
+        let log = if args.signer.tlog == Switch::Off {
+            " --insecure-ignore-tlog"
+        } else {
+            ""
+        };
+        context.tell(&format!(
+            "Check it with: cosign verify --key cosign.pub{log} {}\n",
+            crate::escape::line(&args.image)
+        ));
+    }
+    tell(&sealed, context)
+}
+
+pub(super) async fn attest(args: &AttestArgs, context: &mut Context) -> Result<u8, Failure> {
+    let predicate = signing::read(&args.predicate, "predicate")?;
+    let predicate = serde_json::from_slice(&predicate).map_err(|error| {
+        Failure::usage(format!("`{}` is no JSON", args.predicate.display())).because(&error)
+    })?;
+    let predicate_type = predicate_type(&args.predicate_type)?;
+    let settings = SignSettings {
+        image: settings::location(&args.image)?,
+        recursive: false,
+        session: signing::required(&args.signer, &args.registry, &context.env)?,
+    };
+    let time = settings::time(&args.timeout)?;
+    let registries = registries(&args.registry, &context.env)?;
+    let (events, stream) = Events::channel();
+    let drawing = Drawing::start(context.mode, &context.env, stream);
+    let work = async {
+        Ok(
+            reseal_pipeline::attest(&settings, &predicate_type, &predicate, &registries, &events)
+                .await?,
+        )
+    };
+    let outcome = context.signals.bound(time, work).await;
+    drawing.finish().await;
+    tell(&outcome?, context)
+}
+
+/// Returns the predicate type of a short name, as cosign has them.
+fn predicate_type(name: &str) -> Result<String, Failure> {
+    use reseal_sign::statement::predicate_type as uri;
+    Ok(match name {
+        "slsaprovenance1" => uri::PROVENANCE,
+        "vuln" => uri::VULN,
+        "openvex" => uri::OPENVEX,
+        "spdxjson" => uri::SPDX,
+        "cyclonedx" => uri::CYCLONEDX,
+        name if name.contains("://") => name,
+        _ => {
+            return Err(
+                Failure::usage(format!("`{name}` is no type of predicate that is known"))
+                    .hint("Name slsaprovenance1, vuln, openvex, spdxjson, cyclonedx, or a URI"),
+            );
+        }
+    }
+    .to_owned())
+}
+
+fn tell(sealed: &[Sealed], context: &Context) -> Result<u8, Failure> {
+    let text = if context.json() {
+        output::document(&sealed)
+    } else {
+        render::sign::sealed(sealed)
+    };
+    output::stdout(&text)?;
+    Ok(0)
+}
+
+pub(super) async fn verify_signature(
+    args: &VerifySignatureArgs,
+    context: &mut Context,
+) -> Result<u8, Failure> {
+    let image = settings::location(&args.image)?;
+    let require = signing::requirements(&args.require)?;
+    let trust = signing::trust(&args.trust, &context.env)?;
+    let registries = registries(&args.registry, &context.env)?;
+    let work = async {
+        Ok(reseal_pipeline::verify_signature(&image, &require, &trust, &registries).await?)
+    };
+    let proofs = context.signals.bound(settings::time("5m")?, work).await?;
+    let text = if context.json() {
+        output::document(&proofs)
+    } else {
+        render::sign::proofs(&proofs)
+    };
+    output::stdout(&text)?;
+    Ok(0)
+}
+
+pub(super) async fn promote(args: &PromoteArgs, context: &mut Context) -> Result<u8, Failure> {
+    let settings = PromoteSettings {
+        source: settings::location(&args.image)?,
+        destination: settings::location(&args.destination)?,
+        also: args
+            .also_tag
+            .iter()
+            .map(|text| {
+                text.parse::<Tag>()
+                    .map_err(|error| Failure::usage(format!("`--also-tag`: {error}")))
+            })
+            .collect::<Result<_, _>>()?,
+        require: signing::requirements(&args.require)?,
+        trust: signing::trust(&args.trust, &context.env)?,
+    };
+    let time = settings::time(&args.timeout)?;
+    let registries = registries(&args.registry, &context.env)?;
+    let (events, stream) = Events::channel();
+    let drawing = Drawing::start(context.mode, &context.env, stream);
+    let work = async { Ok(reseal_pipeline::promote(&settings, &registries, &events).await?) };
+    let outcome = context.signals.bound(time, work).await;
+    drawing.finish().await;
+    let promoted = outcome?;
+    // A run that moved nothing must not overwrite the record of the one that did.
+    if let Some(path) = &args.record
+        && (promoted.tags.iter().any(|tag| tag.moved) || !path.exists())
+    {
+        output::write(path, &output::document(&promoted))?;
+    }
+    context.tell(&render::sign::tags(&promoted.tags));
+    let text = if context.json() {
+        output::document(&promoted)
+    } else {
+        format!(
+            "{}@{}\n",
+            promoted.promoted.reference, promoted.promoted.digest
+        )
+    };
+    output::stdout(&text)?;
+    Ok(0)
+}
+
+pub(super) async fn rollback(args: &RollbackArgs, context: &mut Context) -> Result<u8, Failure> {
+    let name = args.record.display().to_string();
+    let bytes = signing::read(&args.record, "record")?;
+    let record = reseal_pipeline::read_record(&name, &bytes)?;
+    let trust = signing::trust(&args.trust, &context.env)?;
+    let registries = registries(&args.registry, &context.env)?;
+    let (events, stream) = Events::channel();
+    let drawing = Drawing::start(context.mode, &context.env, stream);
+    let work =
+        async { Ok(reseal_pipeline::rollback(&record, &trust, &registries, &events).await?) };
+    let outcome = context.signals.bound(settings::time("10m")?, work).await;
+    drawing.finish().await;
+    let done = outcome?;
+    let text = if context.json() {
+        output::document(&done)
+    } else {
+        render::sign::tags(&done.tags)
+    };
+    output::stdout(&text)?;
+    Ok(0)
+}
+
+pub(super) fn key(args: &KeyArgs, context: &Context) -> Result<u8, Failure> {
+    let env = &context.env;
+    match &args.what {
+        KeyCommand::Generate { output_key_prefix } => {
+            let password = new_password(context)?;
+            let files = generate_key(&password).map_err(signing::key_failure)?;
+            write_key(output_key_prefix, &files)
+        }
+        KeyCommand::Import {
+            key,
+            output_key_prefix,
+        } => {
+            let text = signing::read(key, "key")?;
+            let old = || signing::password(env, "Password of the key: ");
+            let password = new_password(context)?;
+            let files = import_key(&text, &old, &password).map_err(signing::key_failure)?;
+            write_key(output_key_prefix, &files)
+        }
+        KeyCommand::Public { key } => {
+            let signer = signing::open_key(key, env)?;
+            output::stdout(&signer.public_key().to_pem())?;
+            Ok(0)
+        }
+    }
+}
+
+fn new_password(context: &Context) -> Result<Secret, Failure> {
+    signing::password(&context.env, "New password: ").map_err(signing::key_failure)
+}
+
+/// Keys are never overwritten: signatures of the old one would be worth nothing.
+fn write_key(prefix: &Path, files: &KeyFiles) -> Result<u8, Failure> {
+    let path = |extension: &str| {
+        let mut name = prefix.as_os_str().to_owned();
+        name.push(extension);
+        std::path::PathBuf::from(name)
+    };
+    let (private, public) = (path(".key"), path(".pub"));
+    for path in [&private, &public] {
+        if path.exists() {
+            return Err(Failure::usage(format!("`{}` exists", path.display()))
+                .hint("Choose another `--output-key-prefix`, or move it away"));
+        }
+    }
+    output::write_private(&private, &files.private)?;
+    output::write(&public, &files.public)?;
+    output::stdout(&format!("{}\n{}\n", private.display(), public.display()))?;
+    Ok(0)
+}

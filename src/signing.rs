@@ -1,0 +1,368 @@
+//! Opens keys, services and trust: the one place where signing touches files, the terminal and the environment.
+
+use std::{
+    io::{BufRead as _, IsTerminal as _, Write as _},
+    path::Path,
+    sync::Arc,
+};
+
+use reseal_pipeline::{Class, Requirement, SealSettings, Trust};
+use reseal_registry::Secret;
+use reseal_sign::{
+    Identity, Session, SignSettings, SignatureFormat,
+    key::{KeyError, KeyReference, PublicKey},
+    oidc::{AUDIENCE, KUBERNETES_TOKEN, TokenSource},
+    service::{Choice, Http, HttpSettings, Rekor, Services},
+    statement::facts::{LOCAL_BUILDER, Run},
+    verify::{Log, Match, TrustedRoot, VerifyError, VerifyPolicy, Who},
+};
+
+use crate::{
+    args::{RegistryArgs, SignatureForm, SignerArgs, Switch, TrustArgs},
+    environment::{Ci, Env},
+    exit::Reason,
+    failure::Failure,
+};
+
+/// Opens what signs; `None` when nothing was asked for.
+pub(crate) fn session(
+    args: &SignerArgs,
+    registry: &RegistryArgs,
+    env: &Env,
+) -> Result<Option<Arc<Session>>, Failure> {
+    let identity = match (&args.sign_key, args.keyless) {
+        (Some(key), _) => Identity::Key(open_key(key, env)?),
+        (None, true) => Identity::Keyless {
+            tokens: tokens(args, env)?,
+            audience: AUDIENCE.to_owned(),
+        },
+        (None, false) => return Ok(None),
+    };
+    let tlog = args.tlog == Switch::On;
+    let settings = SignSettings {
+        services: services(args, tlog, env)?,
+        identity,
+        tlog,
+        format: match args.signature_format {
+            SignatureForm::Both => SignatureFormat::Both,
+            SignatureForm::Bundle => SignatureFormat::Bundle,
+            SignatureForm::Legacy => SignatureFormat::Legacy,
+        },
+        annotations: args
+            .annotation
+            .iter()
+            .map(|text| {
+                text.split_once('=')
+                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                    .ok_or_else(|| {
+                        Failure::usage(format!("`--annotation` is `{text}`, not KEY=VALUE"))
+                    })
+            })
+            .collect::<Result<_, _>>()?,
+    };
+    let http = Http::new(HttpSettings {
+        ca_files: registry.registry_ca.clone(),
+        ..HttpSettings::default()
+    })
+    .map_err(|error| signing("Could not set up access to signing services", &error))?;
+    let session = Session::open(settings, http).map_err(|error| {
+        let hint = error.hint();
+        with(usage_of("Could not sign", &error), hint)
+    })?;
+    Ok(Some(Arc::new(session)))
+}
+
+/// As [`session`], where nothing to sign with is an error.
+pub(crate) fn required(
+    args: &SignerArgs,
+    registry: &RegistryArgs,
+    env: &Env,
+) -> Result<Arc<Session>, Failure> {
+    session(args, registry, env)?.ok_or_else(|| {
+        Failure::usage("nothing is there to sign with").hint(
+            "Give a key with `--sign-key`, or sign with the identity of a CI job by `--keyless`",
+        )
+    })
+}
+
+/// Returns how `patch` signs what it made.
+pub(crate) fn seal(
+    args: &SignerArgs,
+    registry: &RegistryArgs,
+    env: &Env,
+) -> Result<Option<SealSettings>, Failure> {
+    Ok(session(args, registry, env)?.map(|session| SealSettings {
+        session,
+        attest: true,
+        run: run(env),
+    }))
+}
+
+/// Opens whose signatures count.
+pub(crate) fn trust(args: &TrustArgs, env: &Env) -> Result<Trust, Failure> {
+    let wrong = |error: VerifyError| {
+        let hint = error.hint();
+        with(
+            usage_of("Could not tell whose signatures count", &error),
+            hint,
+        )
+    };
+    let who = match &args.key {
+        Some(key) => Who::Key(public_key(key, env)?),
+        None => Who::Identity {
+            identity: either(
+                args.certificate_identity.as_deref(),
+                args.certificate_identity_regexp.as_deref(),
+            )
+            .ok_or_else(nobody)?
+            .map_err(wrong)?,
+            issuer: either(
+                args.certificate_oidc_issuer.as_deref(),
+                args.certificate_oidc_issuer_regexp.as_deref(),
+            )
+            .ok_or_else(nobody)?
+            .map_err(wrong)?,
+            claims: Vec::new(),
+        },
+    };
+    let log = args.tlog == Switch::On;
+    let root = match &args.trusted_root {
+        Some(path) => Some(TrustedRoot::parse(&read(path, "trusted root")?).map_err(wrong)?),
+        None if log || args.key.is_none() => Some(TrustedRoot::public_instance().map_err(wrong)?),
+        None => None,
+    };
+    let mut policy = VerifyPolicy::new(who, root);
+    policy.log = if log { Log::Required } else { Log::Off };
+    if let Some(root) = &policy.trusted_root
+        && !root.has_certificate_logs()
+    {
+        policy.certificate_log = Log::Off;
+    }
+    policy.check().map_err(wrong)?;
+    Ok(Trust {
+        policy,
+        now: env.now,
+    })
+}
+
+/// Reads names of proofs.
+pub(crate) fn requirements(names: &[String]) -> Result<Vec<Requirement>, Failure> {
+    names
+        .iter()
+        .map(|name| {
+            Requirement::parse(name).ok_or_else(|| {
+                Failure::usage(format!("`{name}` is no proof that is known")).hint(
+                    "Name signature, verification, provenance, vuln, openvex, spdx, cyclonedx, or a predicate type",
+                )
+            })
+        })
+        .collect()
+}
+
+fn nobody() -> Failure {
+    Failure::usage("nobody is named whose signature counts").hint(
+        "Give `--key cosign.pub`, or `--certificate-identity` and `--certificate-oidc-issuer`",
+    )
+}
+
+fn either(exact: Option<&str>, pattern: Option<&str>) -> Option<Result<Match, VerifyError>> {
+    exact
+        .map(Match::exact)
+        .or_else(|| pattern.map(Match::pattern))
+}
+
+/// Opens a private key.
+pub(crate) fn open_key(
+    text: &str,
+    env: &Env,
+) -> Result<Arc<dyn reseal_sign::key::Signer>, Failure> {
+    let reference: KeyReference = text.parse().map_err(key_failure)?;
+    reference
+        .open(&|name| env.variables.get(name).cloned(), &|| {
+            password(env, "Password of the key: ")
+        })
+        .map_err(key_failure)
+}
+
+fn public_key(text: &str, env: &Env) -> Result<PublicKey, Failure> {
+    let pem = match text.strip_prefix("env://") {
+        Some(name) => env
+            .get(name)
+            .map(|value| value.as_bytes().to_vec())
+            .ok_or_else(|| Failure::usage(format!("the variable {name} is not set")))?,
+        None => read(Path::new(text), "public key")?,
+    };
+    reseal_sign::verify::public_key(&pem).map_err(|error| {
+        let hint = error.hint();
+        with(
+            usage_of(&format!("Could not use the public key `{text}`"), &error),
+            hint,
+        )
+    })
+}
+
+/// Says why a key cannot be used.
+pub(crate) fn key_failure(error: KeyError) -> Failure {
+    let hint = error.hint();
+    with(usage_of("Could not use the key", &error), hint)
+}
+
+/// Returns a password: COSIGN_PASSWORD where it is set, even if it is empty, else what is typed or piped in.
+pub(crate) fn password(env: &Env, prompt: &str) -> Result<Secret, KeyError> {
+    if let Some(password) = env.variables.get("COSIGN_PASSWORD") {
+        return Ok(Secret::new(password.clone()));
+    }
+    let failed = |error: std::io::Error| KeyError::Unreadable {
+        place: "standard input".to_owned(),
+        why: error.to_string(),
+    };
+    let stdin = std::io::stdin();
+    let hidden = stdin.is_terminal().then(Hidden::start);
+    if hidden.is_some() {
+        let mut stderr = std::io::stderr();
+        let _ = stderr
+            .write_all(prompt.as_bytes())
+            .and_then(|()| stderr.flush());
+    }
+    let mut line = String::new();
+    stdin.lock().read_line(&mut line).map_err(failed)?;
+    if hidden.is_some() {
+        let _ = std::io::stderr().write_all(b"\n");
+    }
+    Ok(Secret::new(line.trim_end_matches(['\r', '\n'])))
+}
+
+/// A terminal that does not show what is typed, until this goes.
+struct Hidden(Option<rustix::termios::Termios>);
+
+impl Hidden {
+    fn start() -> Self {
+        let stdin = std::io::stdin();
+        let Ok(before) = rustix::termios::tcgetattr(&stdin) else {
+            return Self(None);
+        };
+        let mut quiet = before.clone();
+        quiet.local_modes.remove(rustix::termios::LocalModes::ECHO);
+        let _ = rustix::termios::tcsetattr(&stdin, rustix::termios::OptionalActions::Now, &quiet);
+        Self(Some(before))
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            let stdin = std::io::stdin();
+            let now = rustix::termios::OptionalActions::Now;
+            let _ = rustix::termios::tcsetattr(&stdin, now, before);
+        }
+    }
+}
+
+fn tokens(args: &SignerArgs, env: &Env) -> Result<TokenSource, Failure> {
+    if let Some(text) = &args.identity_token {
+        return Ok(TokenSource::given(text));
+    }
+    TokenSource::detect(
+        &|name| env.variables.get(name).cloned(),
+        Path::new(KUBERNETES_TOKEN),
+    )
+    .map_err(|error| {
+        let hint = error.hint();
+        with(signing("Could not find an identity token", &error), hint)
+    })
+}
+
+fn services(args: &SignerArgs, tlog: bool, env: &Env) -> Result<Services, Failure> {
+    let wrong = |error| usage_of("Could not use the signing configuration", &error);
+    let url = |flag: &str, text: &str| {
+        text.parse().map_err(|error| {
+            Failure::usage(format!(
+                "`{flag}` is `{text}`, which is no address: {error}"
+            ))
+        })
+    };
+    let named = args.fulcio_url.is_some() || args.rekor_url.is_some() || args.tsa_url.is_some();
+    let mut services = match &args.signing_config {
+        Some(path) => Services::from_signing_config(&read(path, "signing configuration")?, env.now)
+            .map_err(wrong)?,
+        // Without a log nothing of the public instance is needed, and with named services nothing of it is meant.
+        None if named || !tlog => Services::default(),
+        None => Services::public_good(env.now).map_err(wrong)?,
+    };
+    if let Some(text) = &args.fulcio_url {
+        services.fulcio = Some(url("--fulcio-url", text)?);
+    }
+    if let Some(text) = &args.rekor_url {
+        let log: reseal_sign::service::Url = url("--rekor-url", text)?;
+        services.rekor_v1 = Some(log.clone());
+        services.rekor = Choice::all(vec![Rekor::V1(log)]);
+    }
+    if let Some(text) = &args.tsa_url {
+        services.tsa = Choice::all(vec![url("--tsa-url", text)?]);
+    }
+    Ok(services)
+}
+
+/// What provenance says about this run.
+fn run(env: &Env) -> Run {
+    let get = |name| env.get(name).map(str::to_owned);
+    let (builder, url, repository, commit) = match env.ci() {
+        Some(Ci::Github) => {
+            let server = env.get("GITHUB_SERVER_URL").unwrap_or("https://github.com");
+            let repository = env
+                .get("GITHUB_REPOSITORY")
+                .map(|name| format!("{server}/{name}"));
+            let url = repository
+                .as_ref()
+                .zip(env.get("GITHUB_RUN_ID"))
+                .map(|(repository, id)| format!("{repository}/actions/runs/{id}"));
+            (
+                Some(format!("{server}/actions/runner")),
+                url,
+                repository,
+                get("GITHUB_SHA"),
+            )
+        }
+        Some(Ci::Gitlab) => (
+            get("CI_SERVER_URL").map(|server| format!("{server}/-/runners")),
+            get("CI_JOB_URL"),
+            get("CI_PROJECT_URL"),
+            get("CI_COMMIT_SHA"),
+        ),
+        _ => (None, None, None, None),
+    };
+    let now = jiff::Timestamp::from_second(env.now)
+        .map(|time| time.to_string())
+        .unwrap_or_default();
+    Run {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        builder: builder.unwrap_or_else(|| LOCAL_BUILDER.to_owned()),
+        url,
+        repository,
+        commit,
+        started: now.clone(),
+        finished: now,
+    }
+}
+
+/// Reads a small file that a flag names.
+pub(crate) fn read(path: &Path, what: &str) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|error| {
+        Failure::usage(format!("Could not read the {what} `{}`", path.display())).because(&error)
+    })
+}
+
+fn usage_of(message: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
+    Failure::usage(message).because(error)
+}
+
+fn signing(message: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
+    Failure::new(Reason::Class(Class::Signing), message).because(error)
+}
+
+fn with(failure: Failure, hint: Option<String>) -> Failure {
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
