@@ -75,12 +75,31 @@ if ! check_indexes; then
     check_indexes || stop 92 'a package index does not match its signed release'
 fi
 
+# Lists what apt takes for installed automatically, as NAME:ARCHITECTURE, by its own file of marks.
+automatic() {
+    name='' architecture=''
+    [ ! -e "$marks" ] || while read -r key value; do
+        case $key in
+            Package:) name=$value ;;
+            Architecture:) architecture=$value ;;
+            Auto-Installed:) [ "$value" != 1 ] || printf '%s:%s\n' "$name" "$architecture" ;;
+        esac
+    done <"$marks"
+}
+
 say 'upgrading'
+marks=/var/lib/apt/extended_states
+automatic >"$work/automatic"
 case $mode in
     report)
         # shellcheck disable=SC2046 # one name a line, checked against the grammar; globbing is off
         set -- $(cat "$in/packages")
         apt-get install --only-upgrade --no-remove -- "$@" || stop 93 'could not upgrade the packages'
+        # To apt, whoever names a package wants it: the marks that were lost so are put back.
+        automatic >"$work/automatic.after"
+        lost=$(grep -v -x -F -f "$work/automatic.after" "$work/automatic") || lost=''
+        # shellcheck disable=SC2086 # one name a line, as above
+        [ -z "$lost" ] || apt-mark auto -- $lost >/dev/null || stop 93 'could not put marks of apt back'
         ;;
     all)
         apt-get upgrade --with-new-pkgs --no-remove || stop 93 'could not upgrade the packages'
