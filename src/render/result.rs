@@ -256,6 +256,7 @@ mod tests {
             tag: Some("1.4-patched".into()),
             platforms: vec![PlatformResult {
                 platform: "linux/arm64".parse().unwrap(),
+                distribution: Some("debian 12".into()),
                 source_digest: Digest::of(b"a"),
                 digest: Digest::of(b"b"),
                 layer: Some(LayerResult {
@@ -291,6 +292,7 @@ mod tests {
                 ..Counts::default()
             },
             warnings: Vec::new(),
+            signatures: Vec::new(),
         }
     }
 
