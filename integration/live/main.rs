@@ -1,6 +1,7 @@
 //! Tests against real servers; `integration/up.sh` starts them and tells the environment where they are.
 
 mod connect;
+mod engines;
 mod faults;
 mod lock;
 mod patch;
