@@ -176,12 +176,12 @@ pub(crate) fn open_key(
     text: &str,
     env: &Env,
 ) -> Result<Arc<dyn reseal_sign::key::Signer>, Failure> {
-    let reference: KeyReference = text.parse().map_err(key_failure)?;
+    let reference: KeyReference = text.parse().map_err(|error| key_failure(&error))?;
     reference
         .open(&|name| env.variables.get(name).cloned(), &|| {
             password(env, "Password of the key: ")
         })
-        .map_err(key_failure)
+        .map_err(|error| key_failure(&error))
 }
 
 fn public_key(text: &str, env: &Env) -> Result<PublicKey, Failure> {
@@ -202,12 +202,12 @@ fn public_key(text: &str, env: &Env) -> Result<PublicKey, Failure> {
 }
 
 /// Says why a key cannot be used.
-pub(crate) fn key_failure(error: KeyError) -> Failure {
+pub(crate) fn key_failure(error: &KeyError) -> Failure {
     let hint = error.hint();
-    with(usage_of("Could not use the key", &error), hint)
+    with(usage_of("Could not use the key", error), hint)
 }
 
-/// Returns a password: COSIGN_PASSWORD where it is set, even if it is empty, else what is typed or piped in.
+/// Returns a password: `COSIGN_PASSWORD` where it is set, even if it is empty, else what is typed or piped in.
 pub(crate) fn password(env: &Env, prompt: &str) -> Result<Secret, KeyError> {
     if let Some(password) = env.variables.get("COSIGN_PASSWORD") {
         return Ok(Secret::new(password.clone()));

@@ -15,7 +15,7 @@ use crate::{
 
 pub(super) async fn run(args: &PatchArgs, context: &mut Context) -> Result<u8, Failure> {
     let files = Files::prepare(args.metadata_file.as_deref(), args.digest_file.as_deref())?;
-    let outcome = patched(args, context).await;
+    let outcome = Box::pin(patched(args, context)).await;
     let result = files
         .record(outcome)
         .inspect_err(|failure| explain(context, failure, false))?;

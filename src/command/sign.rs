@@ -193,7 +193,7 @@ pub(super) fn key(args: &KeyArgs, context: &Context) -> Result<u8, Failure> {
     match &args.what {
         KeyCommand::Generate { output_key_prefix } => {
             let password = new_password(context)?;
-            let files = generate_key(&password).map_err(signing::key_failure)?;
+            let files = generate_key(&password).map_err(|error| signing::key_failure(&error))?;
             write_key(output_key_prefix, &files)
         }
         KeyCommand::Import {
@@ -203,7 +203,8 @@ pub(super) fn key(args: &KeyArgs, context: &Context) -> Result<u8, Failure> {
             let text = signing::read(key, "key")?;
             let old = || signing::password(env, "Password of the key: ");
             let password = new_password(context)?;
-            let files = import_key(&text, &old, &password).map_err(signing::key_failure)?;
+            let files =
+                import_key(&text, &old, &password).map_err(|error| signing::key_failure(&error))?;
             write_key(output_key_prefix, &files)
         }
         KeyCommand::Public { key } => {
@@ -215,7 +216,7 @@ pub(super) fn key(args: &KeyArgs, context: &Context) -> Result<u8, Failure> {
 }
 
 fn new_password(context: &Context) -> Result<Secret, Failure> {
-    signing::password(&context.env, "New password: ").map_err(signing::key_failure)
+    signing::password(&context.env, "New password: ").map_err(|error| signing::key_failure(&error))
 }
 
 /// Keys are never overwritten: signatures of the old one would be worth nothing.
