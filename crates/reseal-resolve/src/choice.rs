@@ -36,6 +36,14 @@ pub(crate) fn check(pool: &Pool<'_>, cone: &Cone, answer: &Answer<'_>) -> Result
         .filter(|id| !pool.versions[*id].is_installed() && !chosen.contains(id))
         .collect();
     for change in &rest {
+        if checker.pushes(*change, &rest) {
+            return Err(Unresolved::Choice {
+                explanation: format!(
+                    "`{}` has to come in for another package, and pushes out more",
+                    pool.shown_version(*change)
+                ),
+            });
+        }
         let without = Scenario {
             require: answer.marked.to_vec(),
             forbid: BTreeSet::from([*change]),
@@ -66,6 +74,21 @@ impl Checker<'_, '_> {
         let version = &self.pool.versions[id];
         let outside = !self.cone.contains(version.package);
         version.is_installed() && (outside || self.answer.solution.contains(&id))
+    }
+
+    /// Tells whether a change that nothing marks pushes out another such one's old version. apt's
+    /// repair of what marking left broken does not look that far in each of its versions.
+    fn pushes(&self, change: VersionId, rest: &[VersionId]) -> bool {
+        let pool = self.pool;
+        let pushed = pool.versions[change]
+            .negative()
+            .flat_map(|relation| pool.excluded(change, relation));
+        pushed
+            .filter(|id| pool.versions[*id].is_installed())
+            .any(|id| {
+                let newer = pool.package_of(id).newer;
+                newer.is_some_and(|newer| rest.contains(&newer))
+            })
     }
 
     /// Follows the dependencies of what is marked, and of what that marks.

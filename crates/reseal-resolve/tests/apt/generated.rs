@@ -97,6 +97,6 @@ fn wanted_packages_of_wild_universes_are_upgraded_as_apt_does_or_left_to_it() {
 fn wild_universes_are_upgraded_as_apt_does_or_left_to_it() {
     if has_apt() {
         let tally = compare(false, true);
-        assert!(tally.equal * 2 > tally.left_needlessly, "{tally:?}");
+        assert!(tally.equal * 4 > tally.left_needlessly, "{tally:?}");
     }
 }

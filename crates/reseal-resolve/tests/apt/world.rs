@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
     fs,
     ops::ControlFlow,
     path::Path,
@@ -141,7 +142,7 @@ impl World {
         let mut sources = String::new();
         for (number, index) in self.indexes.iter().enumerate() {
             let site = format!("r{number}.example");
-            sources += &format!("deb [trusted=yes] http://{site}/ ./\n");
+            let _ = writeln!(sources, "deb [trusted=yes] http://{site}/ ./");
             let file = |what| folder.join(format!("lists/{site}_._{what}"));
             fs::write(file("Packages"), &index.packages).unwrap();
             let release = &index.release;
@@ -154,7 +155,7 @@ impl World {
                 ("Version", &release.version),
             ] {
                 if !value.is_empty() {
-                    text += &format!("{key}: {value}\n");
+                    let _ = writeln!(text, "{key}: {value}");
                 }
             }
             if release.not_automatic {
@@ -168,6 +169,8 @@ impl World {
         }
         fs::write(folder.join("etc/sources.list"), sources).unwrap();
         let root = seen.display();
+        let others: Vec<String> = self.foreign.iter().map(|n| format!("\"{n}\";")).collect();
+        let others = others.concat();
         let mut settings = format!(
             "Dir \"{root}\";\nDir::State \"{root}\";\nDir::State::lists \"{root}/lists\";\n\
              Dir::State::status \"{root}/status\";\nDir::Cache \"{root}/cache\";\n\
@@ -176,14 +179,10 @@ impl World {
              APT::Architecture \"amd64\";\nAPT::Architectures {{ \"amd64\"; {} }};\n\
              APT::Install-Recommends \"false\";\nAPT::Get::Assume-Yes \"true\";\n\
              Acquire::Languages \"none\";\nAPT::Get::Upgrade-By-Source-Package \"{}\";\n",
-            self.foreign
-                .iter()
-                .map(|name| format!("\"{name}\";"))
-                .collect::<String>(),
-            self.by_source,
+            others, self.by_source,
         );
         if let Some(release) = &self.default_release {
-            settings += &format!("APT::Default-Release \"{release}\";\n");
+            let _ = writeln!(settings, "APT::Default-Release \"{release}\";");
         }
         fs::write(folder.join("apt.conf"), settings).unwrap();
     }
@@ -265,11 +264,12 @@ fn offered(indexes: &[&[u8]], known: &BTreeSet<String>) -> Vec<Candidate> {
 
 /// Returns a case that differs, whole.
 pub(crate) fn differs(name: &str, world: &World, want: &Want, apt: &Answer, ours: &str) -> String {
-    let mut text = format!("=== {name}: {want:?}\n--- installed\n{}", world.status);
-    for index in &world.indexes {
-        text += &format!("--- offered\n{}", index.packages);
-    }
-    text += &format!("--- preferences\n{}\n", world.preferences);
-    text += &format!("--- apt\n{apt:#?}\n--- ours\n{ours}\n");
-    text
+    let offers: Vec<&str> = world.indexes.iter().map(|i| i.packages.as_str()).collect();
+    format!(
+        "=== {name}: {want:?}\n--- installed\n{}--- offered\n{}--- preferences\n{}\n\
+         --- apt\n{apt:#?}\n--- ours\n{ours}\n",
+        world.status,
+        offers.join("--- offered\n"),
+        world.preferences,
+    )
 }
