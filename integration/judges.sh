@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# judges.sh    puts the programs that judge signatures into the tools cache, once, and prints a line "NAME PROGRAM" for each:
+# judges.sh [cosign-new]    puts the programs that judge signatures into the tools cache, once, and prints a line "NAME PROGRAM" for each:
 #
 #   cosign-old         2.5.0, of Debian trixie: `verify` knows `.sig` tags only
 #   cosign-new         3.1.1, of Debian forky: bundles that refer to the image, and `.sig` tags where there are none
 #   sigstore-python    4.5.1, of PyPI: bundles
+#
+# With an argument, that one alone, which is all that the demo needs.
 #
 # The cosigns come from the Debian mirror that this machine uses and count only with the digests given here; they need
 # no library but libc. Nothing is installed.
@@ -59,8 +61,9 @@ python_environment() {
 
 machine=$(dpkg --print-architecture)
 [[ $machine == amd64 ]] || die "no cosign is pinned for $machine"
-cosign cosign-old 'cosign_2.5.0-2+b5_amd64.deb' 3b6eadd27f3c4c00bfa7eab5c2397a6a15a763630c7a1d40d06ff60d24799eef
 cosign cosign-new 'cosign_3.1.1-2_amd64.deb' d8622ebffce1d69197288fc030ff06a4c247af5507107f85c5a878870b686b23
+[[ ${1:-} != cosign-new ]] || exit 0
+cosign cosign-old 'cosign_2.5.0-2+b5_amd64.deb' 3b6eadd27f3c4c00bfa7eab5c2397a6a15a763630c7a1d40d06ff60d24799eef
 
 requirements=$here/tools/sigstore-python/requirements.txt
 # The interpreter belongs to the environment: another one makes another.

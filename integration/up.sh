@@ -4,7 +4,7 @@
 #
 #   sign    all the registries and, for signatures, a private Sigstore (Fulcio, Rekor 1 and 2, timestamps), a token with a
 #           key, and the programs that judge them; no BuildKit and no images
-#   demo    BuildKit 0.32 (unless a daemon already answers), a registry, one bullseye image and its report
+#   demo    BuildKit 0.32 (unless a daemon already answers), a registry, one bullseye image and its report, cosign
 #   test    both, and BuildKit 0.12, dockerd, arm64 and bookworm images, Trivy (the default)
 #   bench   also copa, the peer in benchmarks, and larger images for both platforms
 #
@@ -52,7 +52,11 @@ tools=(registry)
 "$here/tools/build.sh" "${tools[@]}" >"$RUN/tools.new" &
 building=$!
 ! patches || rootfs bullseye amd64 minbase >/dev/null
-! signs || "$here/judges.sh" >"$RUN/judges"
+if signs; then
+  "$here/judges.sh" >"$RUN/judges"
+else
+  "$here/judges.sh" cosign-new >"$RUN/judges"
+fi
 if at_least test; then
   register_arm64
   test_rootfs
@@ -60,7 +64,7 @@ fi
 wait "$building" || die "a tool could not be built"
 mv "$RUN/tools.new" "$RUN/tools"
 link_tools
-! signs || link_judges
+link_judges
 
 choose_ports
 : >"$RUN/env.new"

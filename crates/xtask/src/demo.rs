@@ -51,21 +51,29 @@ pub(crate) fn run_all(args: &[String]) -> Result<(), String> {
     say("\n== 3. What would be done");
     run(&mut command(&reseal, ["plan", image, "--report", report]))?;
 
-    say("\n== 4. Patch, push by digest, verify, then move the tag");
+    say("\n== 4. Patch, push by digest, verify, sign and attest, then move the tag");
+    let key = SigningKey::make(&reseal, &place)?;
     let patching = Instant::now();
-    let patched = output(&mut command(
-        &reseal,
-        [
-            "patch",
-            image,
-            "--report",
-            report,
-            "--tag",
-            "{{tag}}-patched",
-            "--addr",
-            servers.get("BUILDKIT_NEW")?,
-        ],
-    ))?;
+    let patched = output(
+        command(
+            &reseal,
+            [
+                "patch",
+                image,
+                "--report",
+                report,
+                "--tag",
+                "{{tag}}-patched",
+                "--addr",
+                servers.get("BUILDKIT_NEW")?,
+                "--sign-key",
+                &key.private,
+                "--tlog",
+                "off",
+            ],
+        )
+        .env("COSIGN_PASSWORD", PASSWORD),
+    )?;
     let patched = patched.trim();
     say(&format!(
         "   {patched}\n   took {:.1} s",
@@ -78,8 +86,30 @@ pub(crate) fn run_all(args: &[String]) -> Result<(), String> {
         ["verify", patched, "--report", report],
     ))?;
 
+    say("\n== 6. What cosign says about its signature and about the verification");
+    let cosign = format!("{}/cosign-new", servers.get("TOOLS")?);
+    // A root that trusts nobody: a key needs none, and cosign would ask for one on the internet.
+    let root = place.join("trusted_root.json").display().to_string();
+    fs::write(&root, NOBODY).map_err(|error| format!("{root}: {error}"))?;
+    let trust = [
+        "--key",
+        &key.public,
+        "--insecure-ignore-tlog",
+        "--trusted-root",
+        &root,
+    ];
+    output(command(&cosign, ["verify", patched]).args(trust))?;
+    let attestation = [
+        "verify-attestation",
+        "--type",
+        "https://reseal.dev/attestation/verification/v1",
+        patched,
+    ];
+    output(command(&cosign, attestation).args(trust))?;
+    say("   cosign accepts both");
+
     say(
-        "\n== 6. After, as another program sees it: the image unpacked, its package manager asked, its program started",
+        "\n== 7. After, as another program sees it: the image unpacked, its package manager asked, its program started",
     );
     let after = Unpacked::pull(patched, place.join("after"))?;
     let changes = changes(&before.versions, &after.versions);
@@ -104,6 +134,40 @@ pub(crate) fn run_all(args: &[String]) -> Result<(), String> {
         changes.len()
     ));
     Ok(())
+}
+
+/// A key for this run alone protects nothing; neither has its password to.
+const PASSWORD: &str = "demo";
+
+/// Authorities for cosign: none.
+const NOBODY: &str = r#"{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}"#;
+
+/// The files of a key.
+struct SigningKey {
+    private: String,
+    public: String,
+}
+
+impl SigningKey {
+    fn make(reseal: &str, folder: &Path) -> Result<Self, String> {
+        let prefix = folder.join("cosign");
+        let path = |extension: &str| prefix.with_extension(extension).display().to_string();
+        let key = Self {
+            private: path("key"),
+            public: path("pub"),
+        };
+        for file in [&key.private, &key.public] {
+            if Path::new(file).exists() {
+                fs::remove_file(file).map_err(|error| format!("{file}: {error}"))?;
+            }
+        }
+        let prefix = prefix.display().to_string();
+        run(
+            command(reseal, ["key", "generate", "--output-key-prefix", &prefix])
+                .env("COSIGN_PASSWORD", PASSWORD),
+        )?;
+        Ok(key)
+    }
 }
 
 /// Builds the program and returns its path. Not optimised by default: that would take most of the demo's time.
