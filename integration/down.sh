@@ -14,7 +14,7 @@ RUN=${RESEAL_RUN:-$(default_run)}
 stop() {
   local pid
   pid=$(cat "$1")
-  kill -TERM "$pid" 2>/dev/null || return 0
+  kill -TERM "$pid" 2>/dev/null || true
   for _ in {1..100}; do
     kill -0 "$pid" 2>/dev/null || break
     sleep 0.1
@@ -22,9 +22,16 @@ stop() {
   kill -KILL -- "-$pid" 2>/dev/null || true
 }
 
-# Daemons before the registries that they may still talk to.
-for name in dockerd buildkit-bench buildkit-new buildkit-old registry-auth registry-plain registry; do
+# Daemons before the registries that they may still talk to, then whatever else was started.
+for name in dockerd buildkit-bench buildkit-new buildkit-old; do
   [[ ! -s $RUN/pid/$name ]] || stop "$RUN/pid/$name"
+done
+for file in "$RUN"/pid/*; do
+  # All are told before any is waited for.
+  [[ ! -s $file ]] || kill -TERM "$(cat "$file")" 2>/dev/null || true
+done
+for file in "$RUN"/pid/*; do
+  [[ ! -s $file ]] || stop "$file"
 done
 
 # What a killed daemon left mounted.

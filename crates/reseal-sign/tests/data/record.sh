@@ -36,8 +36,8 @@ record() {
   for manifest in $(curl -sf "http://$REGISTRY/v2/$run/$name/referrers/$digest" | jq -r '.manifests[].digest'); do
     "$CRANE" manifest --insecure "$repo@$manifest" >manifest.json
     blob=$(jq -r '.layers[0].digest' manifest.json)
-    "$CRANE" blob --insecure "$repo@$blob" >blob
-    out=$(jq --arg manifest "$manifest" --rawfile bundle blob --slurpfile m manifest.json \
+    "$CRANE" blob --insecure "$repo@$blob" >content
+    out=$(jq --arg manifest "$manifest" --rawfile bundle content --slurpfile m manifest.json \
       '.bundles += [{manifest: $manifest, predicate_type: $m[0].annotations["dev.sigstore.bundle.predicateType"], bundle: $bundle}]' <<<"$out")
   done
   for kind in sig:signatures att:attestations; do
@@ -45,8 +45,8 @@ record() {
     "$CRANE" manifest --insecure "$repo:$tag" >manifest.json 2>/dev/null || continue
     for layer in $(seq 0 $(($(jq '.layers | length' manifest.json) - 1))); do
       blob=$(jq -r ".layers[$layer].digest" manifest.json)
-      "$CRANE" blob --insecure "$repo@$blob" >blob
-      out=$(jq --arg kind "${kind##*:}" --argjson n "$layer" --rawfile payload blob --slurpfile m manifest.json \
+      "$CRANE" blob --insecure "$repo@$blob" >content
+      out=$(jq --arg kind "${kind##*:}" --argjson n "$layer" --rawfile payload content --slurpfile m manifest.json \
         '.[$kind] += [{media_type: $m[0].layers[$n].mediaType, payload: $payload, annotations: $m[0].layers[$n].annotations}]' <<<"$out")
     done
   done
