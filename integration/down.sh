@@ -20,6 +20,7 @@ stop() {
     sleep 0.1
   done
   kill -KILL -- "-$pid" 2>/dev/null || true
+  rm -f "$1"
 }
 
 # Daemons before the registries that they may still talk to, then whatever else was started.
