@@ -104,7 +104,7 @@ fn engines_agree(subject: &Subject<'_>, daemon: &[(&str, &str)]) {
     assert_eq!(versions(&theirs), versions(&ours));
     let left = subject.unpack(&theirs, &folder.path().join("theirs"));
     let right = subject.unpack(&ours, &folder.path().join("ours"));
-    let found = roots::compare(&left, &right, true).expect("both can be read");
+    let found = roots::compare(&left, &right).expect("both can be read");
     assert_eq!(found.different, [], "of {} paths", found.paths);
     assert_eq!(found.effective.len(), 0, "{:?}", found.effective);
 }

@@ -56,7 +56,39 @@ const DIVERSION: &str = "dpkg-divert --local --rename --divert /usr/bin/openssl.
     && dpkg-divert --local --no-rename --divert /usr/share/perl/cpan.real --add /usr/bin/cpan \
     && dpkg-statoverride --update --add root adm 0750 /usr/bin/c_rehash && dpkg-statoverride --update --add games games 2755 /usr/sbin/nginx";
 
-pub(super) const ALL: [Case; 15] = [
+/// Installs packages as they were in the last point release, so that there are newer ones of them.
+macro_rules! aged {
+    ($packages:literal) => {
+        concat!(
+            "printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d \
+            && cp /etc/apt/sources.list /tmp/sources && sed -i '1!d' /etc/apt/sources.list && apt-get update \
+            && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ",
+            $packages,
+            " && mv /tmp/sources /etc/apt/sources.list && apt-get clean && rm -rf /var/lib/apt/lists/* /usr/sbin/policy-rc.d"
+        )
+    };
+}
+
+/// What images of programs and of their builds have.
+const TOOLS: &str = aged!(
+    "gnupg gpgv openssh-client libpq5 libmariadb3 rsync unzip zip jq less sudo wget procps libglib2.0-0 krb5-user \
+    libxslt1.1 libxml2-utils libarchive13 libevent-2.1-7 libuv1 libssh-4 libsodium23 libnss3 libcups2 libx11-6 libxpm4 \
+    libc6-dev linux-libc-dev libssl-dev libexpat1-dev libicu-dev locales util-linux mount bsdutils fdisk libsystemd0 \
+    libudev1 python3-urllib3 python3-cryptography bind9-host dnsutils net-tools inetutils-ping libldap-common p7zip-full"
+);
+/// Servers, and languages that they are written in.
+const SERVERS: &str = aged!(
+    "apache2 php-cli php-fpm nodejs ruby redis-server memcached haproxy varnish mosquitto rsyslog dnsmasq \
+    postgresql-client mariadb-client systemd dbus openssh-server squid exim4-daemon-light proftpd-core"
+);
+/// What reads and writes pictures, documents and films.
+const MEDIA: &str = aged!(
+    "imagemagick ghostscript poppler-utils libtiff-tools webp libheif1 libfreetype6 libgdk-pixbuf-2.0-0 librsvg2-2 \
+    libgd3 libopenjp2-7 libaom3 libde265-0 liblcms2-2 python3-pil python3-lxml fontconfig libvpx7 libdav1d6 libmpg123-0 \
+    gstreamer1.0-plugins-base ffmpeg default-jre-headless"
+);
+
+pub(super) const ALL: [Case; 16] = [
     case("BOOKWORM_LARGER", "amd64", Some("BOOKWORM_LARGER_AMD64")),
     case("BOOKWORM_LARGER", "amd64", None),
     case("BULLSEYE_LARGER", "amd64", None),
@@ -68,10 +100,12 @@ pub(super) const ALL: [Case; 15] = [
     changed("BOOKWORM_LARGER", "path-exclude", EXCLUDES),
     changed("BOOKWORM_LARGER", "conffiles", CONFFILES),
     changed("BOOKWORM_LARGER", "diversion", DIVERSION),
+    // The security archive of bullseye has no arm64 packages any more.
     case("BOOKWORM_MULTI", "arm64", Some("BOOKWORM_MULTI_ARM64")),
     case("BOOKWORM_MULTI", "arm64", None),
-    case("BULLSEYE_ARM64", "arm64", Some("BULLSEYE_ARM64_ARM64")),
-    case("BULLSEYE_ARM64", "arm64", None),
+    changed("BOOKWORM", "tools", TOOLS),
+    changed("BOOKWORM", "servers", SERVERS),
+    changed("BOOKWORM", "media", MEDIA),
 ];
 
 impl Case {

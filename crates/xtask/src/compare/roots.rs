@@ -9,21 +9,20 @@ use std::{
 
 /// What is left out of the comparison, each with the package whose scripts do it: those of that package are not without
 /// effect. The list is the one of the documentation.
-const LEFT_OUT: [(&str, Option<&str>); 8] = [
+const LEFT_OUT: [(&str, Option<&str>); 10] = [
     // The native engine removes byte code of modules that it replaces; Python makes it anew or does without.
     ("*.pyc", None),
     ("*/__pycache__", None),
     ("etc/ca-certificates.conf*", Some("ca-certificates")),
     ("etc/ssl/certs/*", Some("ca-certificates")),
+    // Folders of the package apt; while it runs in BuildKit, caches are mounted there.
+    ("var/cache/apt/*", None),
+    ("var/lib/apt/lists/*", None),
     ("var/cache/debconf/*", None),
     ("var/cache/ldconfig/aux-cache", None),
     ("var/lib/dpkg/status-old", None),
     ("var/log/*", None),
 ];
-
-/// What is left out besides where packages are named: apt takes those for chosen by hand from then on, so that
-/// `autoremove` keeps them for ever; the native engine leaves its marks as they were.
-const MARKS: (&str, Option<&str>) = ("var/lib/apt/extended_states", None);
 
 /// How two roots compare.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -39,8 +38,8 @@ pub(super) struct Comparison {
 }
 
 /// Compares type, content, mode, owner and links of every path below two folders: the package manager's and the native
-/// engine's. `named`: apt was told which packages to upgrade.
-pub(super) fn compare(left: &Path, right: &Path, named: bool) -> Result<Comparison, String> {
+/// engine's.
+pub(super) fn compare(left: &Path, right: &Path) -> Result<Comparison, String> {
     let roots = [Root::read(left)?, Root::read(right)?];
     let all: BTreeSet<&String> = roots.iter().flat_map(|root| root.entries.keys()).collect();
     let mut out = Comparison {
@@ -51,12 +50,7 @@ pub(super) fn compare(left: &Path, right: &Path, named: bool) -> Result<Comparis
         let Some(what) = difference(&roots, path)? else {
             continue;
         };
-        let marks = named.then_some(&MARKS);
-        match LEFT_OUT
-            .iter()
-            .chain(marks)
-            .find(|(pattern, _)| is_match(pattern, path))
-        {
+        match LEFT_OUT.iter().find(|(pattern, _)| is_match(pattern, path)) {
             Some((_, by)) => {
                 out.left_out += 1;
                 out.effective.extend(by.map(str::to_owned));
@@ -234,7 +228,7 @@ mod tests {
     }
 
     fn different(left: &Path, right: &Path) -> Vec<String> {
-        let found = compare(left, right, false).unwrap().different;
+        let found = compare(left, right).unwrap().different;
         found.into_iter().map(|(path, _)| path).collect()
     }
 
@@ -272,11 +266,11 @@ mod tests {
         fs::create_dir_all(right.join("usr/x/__pycache__")).unwrap();
         fs::write(right.join("usr/x/__pycache__/y.cpython-311.pyc"), "x").unwrap();
         fs::create_dir_all(left.join("usr/x")).unwrap();
-        let found = compare(&left, &right, false).unwrap();
+        let found = compare(&left, &right).unwrap();
         assert_eq!((found.different, found.left_out), (Vec::new(), 3));
         assert_eq!(found.effective, BTreeSet::new());
         fs::write(right.join("etc/ssl/certs/x.pem"), "x").unwrap();
-        let found = compare(&left, &right, false).unwrap();
+        let found = compare(&left, &right).unwrap();
         assert_eq!(
             found.effective,
             BTreeSet::from(["ca-certificates".to_owned()])
