@@ -75,7 +75,9 @@ impl From<PipelineError> for Failure {
             | PipelineError::Build(BuildError::Exec { log_tail: log, .. }) => {
                 (Some(log).filter(|log| !log.trim().is_empty()), None)
             }
-            PipelineError::Gate { result, .. } => (None, Some(result)),
+            PipelineError::Gate { result, .. } | PipelineError::Unsealed { result, .. } => {
+                (None, Some(result))
+            }
             _ => (None, None),
         };
         Self {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use reseal_oci::Tag;
-use reseal_pipeline::{Events, PromoteSettings, Sealed, SignSettings};
+use reseal_pipeline::{Events, PipelineError, PromoteSettings, Promotion, Sealed, SignSettings};
 use reseal_registry::Secret;
 use reseal_sign::key::{KeyFiles, generate_key, import_key};
 
@@ -143,16 +143,12 @@ pub(super) async fn promote(args: &PromoteArgs, context: &mut Context) -> Result
     let registries = registries(&args.registry, &context.env)?;
     let (events, stream) = Events::channel();
     let drawing = Drawing::start(context.mode, &context.env, stream);
-    let work = async { Ok(reseal_pipeline::promote(&settings, &registries, &events).await?) };
+    let keep = |promotion: &Promotion| keep_record(args.record.as_deref(), promotion);
+    let work =
+        async { Ok(reseal_pipeline::promote(&settings, &registries, &keep, &events).await?) };
     let outcome = context.signals.bound(time, work).await;
     drawing.finish().await;
     let promoted = outcome?;
-    // A run that moved nothing must not overwrite the record of the one that did.
-    if let Some(path) = &args.record
-        && (promoted.tags.iter().any(|tag| tag.moved) || !path.exists())
-    {
-        output::write(path, &output::document(&promoted))?;
-    }
     context.tell(&render::sign::tags(&promoted.tags));
     let text = if context.json() {
         output::document(&promoted)
@@ -164,6 +160,18 @@ pub(super) async fn promote(args: &PromoteArgs, context: &mut Context) -> Result
     };
     output::stdout(&text)?;
     Ok(0)
+}
+
+/// Writes what a promotion is about to do. One that moves nothing must not overwrite the record of the one that did.
+fn keep_record(path: Option<&Path>, promotion: &Promotion) -> Result<(), PipelineError> {
+    let Some(path) = path else { return Ok(()) };
+    if path.exists() && promotion.tags.iter().all(|tag| !tag.moved) {
+        return Ok(());
+    }
+    output::write(path, &output::document(promotion)).map_err(|failure| PipelineError::Usage {
+        message: format!("{}: {}", failure.message, failure.causes.join(": ")),
+        hint: Some("No tag has moved: choose another place for `--record`".into()),
+    })
 }
 
 pub(super) async fn rollback(args: &RollbackArgs, context: &mut Context) -> Result<u8, Failure> {

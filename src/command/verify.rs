@@ -26,6 +26,7 @@ async fn verified(args: &VerifyArgs, context: &mut Context) -> Result<RunResult,
     let mut settings = VerifySettings {
         input: settings::input(&args.input)?,
         rescan_reports: Vec::new(),
+        seal: None,
     };
     if args.input.report.is_empty() {
         return Err(

@@ -94,6 +94,11 @@ fn headline(result: &RunResult) -> String {
             plural(patched, "platform")
         ),
         Outcome::NoFix => format!("Findings in {source} have no fix{tag}"),
+        Outcome::Unsigned if patched == 0 => format!("Could not sign {source}{tag}"),
+        Outcome::Unsigned => format!(
+            "Patched {source} on {}, but could not sign it{tag}",
+            plural(patched, "platform")
+        ),
         Outcome::Verified => {
             format!("Verified {source}: every fix that was asked for is in")
         }

@@ -221,8 +221,8 @@ pub enum PipelineError {
         /// What it is now.
         to: String,
     },
-    /// A digest could not be signed. It is in the registry, without a signature.
-    #[error("Could not sign {digest}, which is in the registry unsigned")]
+    /// A digest could not be signed.
+    #[error("Could not sign {digest}")]
     Signing {
         /// What was to be signed.
         digest: Digest,
@@ -240,6 +240,21 @@ pub enum PipelineError {
         /// Why.
         #[source]
         source: ArtifactError,
+    },
+    /// A patch could not be signed or attested. It is in the registry by digest, no tag moved.
+    #[error(
+        "Could not sign the patched image: {place}@{digest} is in the registry unsigned, and no tag moved"
+    )]
+    Unsealed {
+        /// The repository or layout.
+        place: String,
+        /// The image.
+        digest: Digest,
+        /// All that is known.
+        result: Box<RunResult>,
+        /// Why.
+        #[source]
+        source: Box<PipelineError>,
     },
     /// Signatures and attestations could not be read or copied.
     #[error("Could not {action}")]
@@ -337,7 +352,7 @@ impl PipelineError {
                 RepoClass::Usage => Class::Usage,
                 _ => Class::Install,
             },
-            Self::Signing { .. } | Self::Unsigned { .. } => Class::Signing,
+            Self::Signing { .. } | Self::Unsigned { .. } | Self::Unsealed { .. } => Class::Signing,
             Self::Artifacts { source, .. } => {
                 source.store().map_or(Class::RegistryTransport, store_class)
             }
@@ -367,6 +382,11 @@ impl PipelineError {
             Self::Repository { source, .. } => source.hint(),
             Self::Native { source, .. } => source.hint(),
             Self::Signing { source, .. } => source.hint(),
+            // Signing alone would leave out what a run attests, and promotion asks for that.
+            Self::Unsealed { source, .. } => Some(match source.hint() {
+                Some(hint) => format!("{hint}\nThen run the same again: it finds its layers there"),
+                None => "Run the same again: it finds its layers there".to_owned(),
+            }),
             Self::Unsigned { source, .. } | Self::Artifacts { source, .. } => source.hint(),
             Self::Unproved { source, .. } | Self::NotPromoted { source, .. } => source.hint(),
             Self::Connect(source) => source.hint(),

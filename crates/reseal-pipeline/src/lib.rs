@@ -59,7 +59,7 @@ pub use outcome::{
     Preserved, RunResult, SCHEMA,
 };
 pub use patch::patch;
-pub use promote::{MovedTag, PROMOTION_SCHEMA, PromoteSettings, Promotion, promote};
+pub use promote::{MovedTag, PROMOTION_SCHEMA, PromoteSettings, Promotion, Record, promote};
 pub use proof::{NotProved, Proof, Requirement, Trust, verify_signature};
 pub use reproduce::{Reproduction, reproduce};
 pub use reseal_native::Scripts;

@@ -21,6 +21,8 @@ pub enum Outcome {
     Residual,
     /// A gated finding has no fix; no tag moved.
     NoFix,
+    /// Patched and pushed by digest, but not signed, which was asked for; no tag moved.
+    Unsigned,
     /// `verify`: everything that was asked for is fixed.
     Verified,
 }

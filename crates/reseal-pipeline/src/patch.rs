@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
-use reseal_oci::{AppendMeta, Digest, RawManifest, annotation, append, assemble};
+use reseal_oci::{AppendMeta, Descriptor, Digest, RawManifest, annotation, append, assemble};
 use reseal_plan::{FindingResult, count, verdicts};
 use reseal_registry::{Registries, Target};
 use tempfile::TempDir;
@@ -25,11 +25,11 @@ use crate::{
     publish::{Pushable, Route, copy_root, publish},
     read_back,
     reports::{Basis, bases},
-    seal::{self, Place},
+    seal::{self, Place, Statement, Targets},
     settings::{Builder, Builders, PatchSettings},
     solve::{Job, Solved},
     source::{Patched, Source, resolve, store_error},
-    statements,
+    statements::{self, Names},
 };
 
 /// Patches an image. Until the last step nothing that a user can pull by name has changed.
@@ -275,6 +275,7 @@ impl<'a> Run<'a> {
             let findings = verdicts(&solved.plan.findings, &solved.before, policy);
             let held = solved.plan.held.clone();
             let mut result = self.unchanged_platform(solved.place, findings, held);
+            result.distribution = Some(solved.plan.distribution.clone());
             result.emulated = emulated;
             self.platforms.insert(solved.place, result);
         }
@@ -527,31 +528,64 @@ impl<'a> Run<'a> {
         let Some(seal) = &self.settings.seal else {
             return Ok(());
         };
-        let mut targets = vec![root.descriptor()];
         let made = self.pushables.values().map(|one| &one.image.descriptor);
-        targets.extend(made.filter(|one| one.digest != root.digest).cloned());
-        let children: Vec<Digest> = targets[1..].iter().map(|one| one.digest.clone()).collect();
-        let reports = &self.settings.input.reports;
+        let children: Vec<Descriptor> = made
+            .filter(|one| one.digest != root.digest)
+            .cloned()
+            .collect();
+        let to = self.settings.to.as_ref();
+        let name = seal::signed_name(to.unwrap_or(&self.settings.input.source));
         let statements = if seal.attest {
-            let facts = statements::facts(result, reports, &seal.run_until_now());
-            statements::statements(&facts, &children)
+            self.statements(&children, result, &name, seal.run_until_now())
         } else {
             Vec::new()
         };
         let place = Place {
             store: self.destination.store.as_ref(),
-            name: &self.destination.name,
+            name: &name,
         };
-        result.signatures = seal::seal(
-            &place,
-            &targets,
-            true,
-            &statements,
-            &seal.session,
-            self.events,
-        )
-        .await?;
+        let targets = Targets {
+            root: root.descriptor(),
+            children,
+            sign: true,
+            statements: &statements,
+        };
+        match seal::seal(&place, &targets, &seal.session, self.events).await {
+            Ok(sealed) => result.signatures = sealed,
+            Err(source) => {
+                result.outcome = Outcome::Unsigned;
+                return Err(PipelineError::Unsealed {
+                    place: self.destination.name.clone(),
+                    digest: root.digest.clone(),
+                    result: Box::new(result.clone()),
+                    source: Box::new(source),
+                });
+            }
+        }
         Ok(())
+    }
+
+    fn statements(
+        &self,
+        children: &[Descriptor],
+        result: &RunResult,
+        name: &str,
+        run: reseal_sign::statement::facts::Run,
+    ) -> Vec<Statement> {
+        let names = Names {
+            source: &seal::signed_name(&self.settings.input.source),
+            patched: name,
+        };
+        let facts = statements::facts(result, &self.settings.input.reports, names, run);
+        let inventories: Vec<_> = self
+            .layers
+            .iter()
+            .map(|(place, (_, finished))| {
+                statements::inventory(&self.platforms[place], &finished.after)
+            })
+            .collect();
+        let children: Vec<Digest> = children.iter().map(|one| one.digest.clone()).collect();
+        statements::statements(&facts, &children, &inventories)
     }
 
     /// The last step. The source's tag must still mean what was patched.

@@ -57,22 +57,28 @@ pub struct MovedTag {
     pub tag: Tag,
     /// What it meant before; `None`: it was not there.
     pub previous: Option<Digest>,
-    /// Whether this run changed it.
+    /// Whether this run changes it.
     pub moved: bool,
 }
 
-/// Promotes an image. Until the last step no tag has changed; running it again changes nothing.
+/// Keeps what a promotion is about to do.
+pub type Record<'a> = &'a (dyn Fn(&Promotion) -> Result<(), PipelineError> + Sync);
+
+/// Promotes an image. Until the last step no tag has changed; running it again changes nothing. `record` is called when
+/// everything is there and no tag has moved yet: a run that dies between two tags can still be taken back.
 ///
 /// # Errors
-/// [`PipelineError::Promotion`] and [`PipelineError::Unproved`] when it is refused; those of stores.
+/// [`PipelineError::Promotion`] and [`PipelineError::NotPromoted`] when it is refused; those of stores.
 pub async fn promote(
     settings: &PromoteSettings,
     registries: &Registries,
+    record: Record<'_>,
     events: &Events,
 ) -> Result<Promotion, PipelineError> {
     events.send(Event::Started(Stage::Resolve, None));
-    let from = open(&settings.source, registries, false)?.0;
     let (digest, tag) = pinned(&settings.source)?;
+    let first = first_tag(&settings.destination)?;
+    let from = open(&settings.source, registries, false)?.0;
     not_moved(from.as_ref(), tag, digest).await?;
     let root = from
         .manifest(&Target::Digest(digest.clone()))
@@ -95,13 +101,11 @@ pub async fn promote(
     // Copying takes a while: the tag that was checked at the start may have moved meanwhile.
     not_moved(from.as_ref(), tag, digest).await?;
     events.send(Event::Started(Stage::Tag, None));
-    let first = first_tag(&settings.destination)?;
     let mut tags = Vec::new();
     for tag in std::iter::once(first).chain(&settings.also) {
-        tags.push(move_tag(to.as_ref(), &root, tag).await?);
+        tags.push(next_step(to.as_ref(), &root, tag).await?);
     }
-    events.send(Event::Finished(Stage::Tag, None));
-    Ok(Promotion {
+    let promotion = Promotion {
         schema: PROMOTION_SCHEMA.to_owned(),
         source: Pinned {
             reference: name(&settings.source),
@@ -113,7 +117,13 @@ pub async fn promote(
         },
         tags,
         proofs,
-    })
+    };
+    record(&promotion)?;
+    for step in &promotion.tags {
+        take_step(to.as_ref(), &root, step).await?;
+    }
+    events.send(Event::Finished(Stage::Tag, None));
+    Ok(promotion)
 }
 
 /// Returns the digest that a promotion starts from, and the tag beside it.
@@ -190,8 +200,19 @@ async fn copy(
     if same {
         return Ok(());
     }
-    let route = Route { from, to, same };
-    copy_root(&route, root).await?;
+    // A manifest goes last: where it is, everything that it lists is.
+    let there = to
+        .resolve(&Target::Digest(root.digest.clone()))
+        .await
+        .map_err(store_error(format!(
+            "look for {} in {}",
+            root.digest,
+            to.describe()
+        )))?;
+    if there.is_none() {
+        let route = Route { from, to, same };
+        copy_root(&route, root).await?;
+    }
     for digest in with_children(root)? {
         copy_artifacts(from.as_ref(), to.as_ref(), &digest)
             .await
@@ -231,27 +252,36 @@ fn with_children(root: &RawManifest) -> Result<Vec<Digest>, PipelineError> {
     Ok(digests)
 }
 
-/// Moves a tag, unless it means the image already.
-pub(crate) async fn move_tag(
+/// Returns what is to be done about a tag: nothing, if it means the image already.
+pub(crate) async fn next_step(
     store: &dyn Store,
     root: &RawManifest,
     tag: &Tag,
 ) -> Result<MovedTag, PipelineError> {
     let previous = current(store, tag).await?;
-    let moved = previous.as_ref() != Some(&root.digest);
-    if moved {
-        store
-            .put_manifest(root, &Target::Tag(tag.clone()))
-            .await
-            .map_err(store_error(format!(
-                "tag {} as `{tag}` in {}",
-                root.digest,
-                store.describe()
-            )))?;
-    }
     Ok(MovedTag {
         tag: tag.clone(),
+        moved: previous.as_ref() != Some(&root.digest),
         previous,
-        moved,
     })
+}
+
+/// Moves a tag, if that is to be done.
+pub(crate) async fn take_step(
+    store: &dyn Store,
+    root: &RawManifest,
+    step: &MovedTag,
+) -> Result<(), PipelineError> {
+    if !step.moved {
+        return Ok(());
+    }
+    store
+        .put_manifest(root, &Target::Tag(step.tag.clone()))
+        .await
+        .map_err(store_error(format!(
+            "tag {} as `{}` in {}",
+            root.digest,
+            step.tag,
+            store.describe()
+        )))
 }

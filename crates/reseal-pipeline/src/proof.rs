@@ -5,7 +5,9 @@ use reseal_registry::{Registries, Store};
 use reseal_sign::{
     statement::predicate_type,
     store::{Collected, collect},
-    verify::{Signer, VerifyError, VerifyPolicy, verify_attestation, verify_signature as signatures},
+    verify::{
+        Signer, VerifyError, VerifyPolicy, verify_attestation, verify_signature as signatures,
+    },
 };
 use serde::Serialize;
 use serde_json::Value;

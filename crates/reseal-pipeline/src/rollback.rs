@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     error::PipelineError,
     event::{Event, Events, Stage},
-    promote::{MovedTag, PROMOTION_SCHEMA, Promotion, current, move_tag},
+    promote::{MovedTag, PROMOTION_SCHEMA, Promotion, current, next_step, take_step},
     proof::{Requirement, Trust, prove},
     source::{open, store_error},
 };
@@ -91,7 +91,9 @@ pub async fn rollback(
     events.send(Event::Started(Stage::Tag, None));
     let mut tags = Vec::new();
     for (root, tag) in steps {
-        tags.push(move_tag(store.as_ref(), &root, tag).await?);
+        let step = next_step(store.as_ref(), &root, tag).await?;
+        take_step(store.as_ref(), &root, &step).await?;
+        tags.push(step);
     }
     events.send(Event::Finished(Stage::Tag, None));
     Ok(Rollback {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use reseal_oci::{
     Descriptor, Digest, ImageManifest, Index, Kind, Location, RawManifest, annotation,
 };
@@ -17,7 +18,7 @@ use serde_json::Value;
 use crate::{
     error::PipelineError,
     event::{Event, Events, Stage},
-    promote::{name, pinned},
+    promote::pinned,
     source::{open, store_error},
 };
 
@@ -83,12 +84,43 @@ pub(crate) struct Place<'a> {
     pub name: &'a str,
 }
 
-/// Signs every target and attests every statement about it, one after the other: both append to the same places.
+/// Returns what signatures call an image: its repository, or the name of its layout's folder. Where that folder lies on
+/// this machine is nobody's business.
+pub(crate) fn signed_name(location: &Location) -> String {
+    match location {
+        Location::Registry(reference) => reference.repository.to_string(),
+        Location::Layout { path, .. } => path
+            .canonicalize()
+            .ok()
+            .as_deref()
+            .unwrap_or(path)
+            .file_name()
+            .map_or_else(
+                || "image".to_owned(),
+                |name| name.to_string_lossy().into_owned(),
+            ),
+    }
+}
+
+/// What is signed.
+pub(crate) struct Targets<'a> {
+    /// The index, or the image where there is no index.
+    pub root: Descriptor,
+    /// Manifests in it.
+    pub children: Vec<Descriptor>,
+    /// Whether all of these are signed.
+    pub sign: bool,
+    /// What is attested, each about one of these.
+    pub statements: &'a [Statement],
+}
+
+/// Targets that are written at the same time, and signatures of one of them that are made at the same time.
+const PARALLEL: usize = 4;
+
+/// Signs every target and attests every statement about it. The root comes last: if it is signed, so are its children.
 pub(crate) async fn seal(
     place: &Place<'_>,
-    targets: &[Descriptor],
-    sign: bool,
-    statements: &[Statement],
+    targets: &Targets<'_>,
     session: &Session,
     events: &Events,
 ) -> Result<Vec<Sealed>, PipelineError> {
@@ -96,39 +128,67 @@ pub(crate) async fn seal(
     if let Some(omission) = session.omission() {
         events.send(Event::Warned(omission.to_owned()));
     }
-    let mut sealed = Vec::new();
-    for target in targets {
-        let subject = Subject {
-            name: place.name.to_owned(),
-            digest: target.digest.clone(),
-        };
-        let failed = |source| PipelineError::Signing {
-            digest: target.digest.clone(),
-            source,
-        };
-        let mut one = Sealed {
-            digest: target.digest.clone(),
-            statements: Vec::new(),
-            kept_in: Vec::new(),
-        };
-        if sign {
-            let signed = session.sign_image(&subject).await.map_err(failed)?;
-            write(place, target, Suffix::Signature, &signed, &mut one).await?;
-            one.statements.push(predicate_type::SIGNATURE.to_owned());
-        }
-        for statement in statements.iter().filter(|one| one.digest == target.digest) {
-            let signed = session
-                .attest(&subject, &statement.predicate_type, &statement.predicate)
-                .await
-                .map_err(failed)?;
-            write(place, target, Suffix::Attestation, &signed, &mut one).await?;
-            one.statements.push(statement.predicate_type.clone());
-        }
-        one.kept_in.sort();
-        one.kept_in.dedup();
-        sealed.push(one);
-    }
+    let one = |target| seal_one(place, target, targets, session);
+    let children: Vec<Sealed> = stream::iter(&targets.children)
+        .map(one)
+        .buffered(PARALLEL)
+        .try_collect()
+        .await?;
+    let mut sealed = vec![one(&targets.root).await?];
+    sealed.extend(children);
     events.send(Event::Finished(Stage::Sign, None));
+    Ok(sealed)
+}
+
+/// Makes everything for one target, then writes one after the other: all append to the same places.
+async fn seal_one(
+    place: &Place<'_>,
+    target: &Descriptor,
+    targets: &Targets<'_>,
+    session: &Session,
+) -> Result<Sealed, PipelineError> {
+    let subject = Subject {
+        name: place.name.to_owned(),
+        digest: target.digest.clone(),
+    };
+    let failed = |source| PipelineError::Signing {
+        digest: target.digest.clone(),
+        source,
+    };
+    let statements = targets
+        .statements
+        .iter()
+        .filter(|one| one.digest == target.digest);
+    let wanted = targets.sign.then_some(None).into_iter();
+    let subject = &subject;
+    let made: Vec<(Suffix, &str, Signed)> = stream::iter(wanted.chain(statements.map(Some)))
+        .map(|wanted: Option<&Statement>| async move {
+            Ok::<_, PipelineError>(match wanted {
+                None => {
+                    let signed = session.sign_image(subject).await.map_err(failed)?;
+                    (Suffix::Signature, predicate_type::SIGNATURE, signed)
+                }
+                Some(statement) => {
+                    let uri = statement.predicate_type.as_str();
+                    let signed = session.attest(subject, uri, &statement.predicate).await;
+                    (Suffix::Attestation, uri, signed.map_err(failed)?)
+                }
+            })
+        })
+        .buffered(PARALLEL)
+        .try_collect()
+        .await?;
+    let mut sealed = Sealed {
+        digest: target.digest.clone(),
+        statements: Vec::new(),
+        kept_in: Vec::new(),
+    };
+    for (suffix, uri, signed) in made {
+        write(place, target, suffix, &signed, &mut sealed).await?;
+        sealed.statements.push(uri.to_owned());
+    }
+    sealed.kept_in.sort();
+    sealed.kept_in.dedup();
     Ok(sealed)
 }
 
@@ -150,7 +210,7 @@ async fn write(
             .map_err(failed)?;
         sealed.kept_in.push(format!(
             "{}:{}{}",
-            place.name,
+            place.store.describe(),
             target.digest.as_str().replace(':', "-"),
             suffix.as_str()
         ));
@@ -161,7 +221,7 @@ async fn write(
             .map_err(failed)?;
         sealed
             .kept_in
-            .push(format!("{}@{}", place.name, referrer.digest));
+            .push(format!("{}@{}", place.store.describe(), referrer.digest));
     }
     Ok(())
 }
@@ -188,20 +248,24 @@ pub async fn sign(
 ) -> Result<Vec<Sealed>, PipelineError> {
     let store = open(&settings.image, registries, false)?.0;
     let root = root(&settings.image, store.as_ref()).await?;
-    let mut targets = vec![root.descriptor()];
+    let mut targets = Targets {
+        root: root.descriptor(),
+        children: Vec::new(),
+        sign: true,
+        statements: &[],
+    };
     if root.kind() == Kind::Index {
         for child in Index::parse(&root)?.children {
-            let wanted = settings.recursive || is_patch(store.as_ref(), &child).await?;
-            if wanted {
-                targets.push(child);
+            if settings.recursive || is_patch(store.as_ref(), &child).await? {
+                targets.children.push(child);
             }
         }
     }
     let place = Place {
         store: store.as_ref(),
-        name: &name(&settings.image),
+        name: &signed_name(&settings.image),
     };
-    seal(&place, &targets, true, &[], &settings.session, events).await
+    seal(&place, &targets, &settings.session, events).await
 }
 
 /// Attests one statement about an image.
@@ -224,18 +288,15 @@ pub async fn attest(
     };
     let place = Place {
         store: store.as_ref(),
-        name: &name(&settings.image),
+        name: &signed_name(&settings.image),
     };
-    let targets = [root.descriptor()];
-    seal(
-        &place,
-        &targets,
-        false,
-        &[statement],
-        &settings.session,
-        events,
-    )
-    .await
+    let targets = Targets {
+        root: root.descriptor(),
+        children: Vec::new(),
+        sign: false,
+        statements: &[statement],
+    };
+    seal(&place, &targets, &settings.session, events).await
 }
 
 async fn root(image: &Location, store: &dyn Store) -> Result<RawManifest, PipelineError> {

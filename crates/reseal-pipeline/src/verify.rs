@@ -15,8 +15,10 @@ use crate::{
     gate::pass_gate,
     outcome::{Outcome, PlatformResult, Preserved, RunResult, SCHEMA},
     reports::{self, Basis, bases},
+    seal::{self, Place, SealSettings, Targets, signed_name},
     settings::{Input, NamedReport, Unreported},
     source::{Patched, Source, SourcePlatform, resolve},
+    statements::{self, Names},
 };
 
 /// Settings of `verify`.
@@ -26,6 +28,8 @@ pub struct VerifySettings {
     pub input: Input,
     /// Reports of a scan after the patch: they must agree.
     pub rescan_reports: Vec<NamedReport>,
+    /// How it is attested that the image passed; not at all when `None`.
+    pub seal: Option<SealSettings>,
 }
 
 /// Verifies an image from its own layers: the top one with a package database decides.
@@ -86,7 +90,39 @@ pub async fn verify(
     agree(settings, &source, &mut result)?;
     pass_gate(&mut result)?;
     events.send(Event::Finished(Stage::Verify, None));
+    if let Some(seal) = &settings.seal {
+        attest(settings, &source, &mut result, seal, events).await?;
+    }
     Ok(result)
+}
+
+/// Attests that the image passed.
+async fn attest(
+    settings: &VerifySettings,
+    source: &Source,
+    result: &mut RunResult,
+    seal: &SealSettings,
+    events: &Events,
+) -> Result<(), PipelineError> {
+    let name = signed_name(&settings.input.source);
+    let names = Names {
+        source: &name,
+        patched: &name,
+    };
+    let reports = [&settings.input.reports[..], &settings.rescan_reports].concat();
+    let facts = statements::facts(result, &reports, names, seal.run_until_now());
+    let place = Place {
+        store: source.store.as_ref(),
+        name: &name,
+    };
+    let targets = Targets {
+        root: source.pinned.descriptor(),
+        children: Vec::new(),
+        sign: false,
+        statements: &[statements::verified(&facts)],
+    };
+    result.signatures = seal::seal(&place, &targets, &seal.session, events).await?;
+    Ok(())
 }
 
 async fn verify_platform(
@@ -119,12 +155,10 @@ async fn verify_platform(
     })?;
     let findings = verdicts(&plan.findings, &facts.database, &input.policy);
     let digest = &platform.manifest.raw.digest;
-    Ok(PlatformResult::unchanged(
-        &platform.platform,
-        digest,
-        findings,
-        plan.held,
-    ))
+    Ok(PlatformResult {
+        distribution: Some(plan.distribution),
+        ..PlatformResult::unchanged(&platform.platform, digest, findings, plan.held)
+    })
 }
 
 /// A scan after the patch must find none of what counts as fixed, and nothing new at or above the gate.

@@ -314,6 +314,7 @@ async fn the_result_has_the_promised_keys() {
         keys(platform),
         [
             "platform",
+            "distribution",
             "source_digest",
             "digest",
             "layer",
