@@ -1,6 +1,7 @@
 //! Signatures and attestations with a private Sigstore of real servers, judged by real cosigns and by sigstore-python; and
 //! theirs, judged by us.
 
+mod cli;
 mod judges;
 mod support;
 

@@ -62,6 +62,13 @@ impl Site {
         [("BUILDKIT_HOST", self.get("BUILDKIT_NEW"))]
     }
 
+    /// Whether there is such an image, as crane sees it.
+    pub(super) fn has(&self, reference: &str) -> bool {
+        let crane = Path::new(self.get("TOOLS")).join("crane");
+        let output = Command::new(crane).args(["digest", reference]).output();
+        output.expect("crane starts").status.success()
+    }
+
     /// Asks crane, an independent client.
     pub(super) fn crane(&self, args: &[&str]) -> Vec<u8> {
         let crane = Path::new(self.get("TOOLS")).join("crane");

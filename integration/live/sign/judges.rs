@@ -62,6 +62,16 @@ impl Judge {
         );
     }
 
+    /// `cosign verify --local-image`.
+    pub(super) fn accepts_layout(self, folder: &str, trust: &Trust, proofs: Proofs) {
+        let output = self.verify(folder, trust, proofs, &["--local-image=true"]);
+        assert!(
+            output.status.success(),
+            "{self:?} verify --local-image: {}",
+            said(&output)
+        );
+    }
+
     pub(super) fn refuses_signature(self, reference: &str, trust: &Trust, proofs: Proofs) {
         let output = self.verify(reference, trust, proofs, &[]);
         assert!(

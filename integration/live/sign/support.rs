@@ -231,6 +231,20 @@ impl Image {
         }
     }
 
+    /// An image that is there already; of its manifests only the index is known.
+    pub(super) async fn found(site: &Site, name: &str, digest: &str) -> Self {
+        let store = site.registries[0].store(&name.parse().expect("a valid name"));
+        let digest: Digest = digest.parse().expect("a digest");
+        let index = store.resolve(&Target::Digest(digest)).await;
+        let index = index.expect("an answer").expect("it is there");
+        Self {
+            name: name.to_owned(),
+            store,
+            child: index.clone(),
+            index,
+        }
+    }
+
     pub(super) fn reference(&self, subject: &Descriptor) -> String {
         format!("{}@{}", self.name, subject.digest)
     }
@@ -295,7 +309,7 @@ async fn put_manifest(store: &dyn Store, media_type: &str, manifest: &Value) -> 
 }
 
 /// A part of a name that no other run has used.
-fn unique() -> String {
+pub(super) fn unique() -> String {
     use std::hash::{BuildHasher as _, RandomState};
     format!("{:016x}", RandomState::new().hash_one(0))
 }
