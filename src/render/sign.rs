@@ -10,7 +10,7 @@ pub(crate) fn sealed(sealed: &[Sealed]) -> String {
         sealed
             .iter()
             .flat_map(|one| &one.kept_in)
-            .map(|place| escape::line(place).to_string()),
+            .map(|place| escape::line(place)),
     )
 }
 
