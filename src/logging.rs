@@ -8,14 +8,20 @@ use crate::{
 };
 
 /// Crates whose spans are ours.
-const OURS: [&str; 7] = [
+const OURS: [&str; 13] = [
     "reseal",
     "reseal_buildkit",
+    "reseal_native",
     "reseal_oci",
     "reseal_pipeline",
+    "reseal_pkg",
     "reseal_plan",
     "reseal_registry",
+    "reseal_repo",
     "reseal_report",
+    "reseal_resolve",
+    "reseal_rootfs",
+    "reseal_sign",
 ];
 
 /// Returns whether more than warnings are logged.

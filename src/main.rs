@@ -12,6 +12,7 @@ mod exit;
 mod failure;
 mod logging;
 mod output;
+mod password;
 mod progress;
 mod render;
 mod reports;

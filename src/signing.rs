@@ -1,27 +1,22 @@
 //! Opens keys, services and trust: the one place where signing touches files, the terminal and the environment.
 
-use std::{
-    io::{BufRead as _, IsTerminal as _, Write as _},
-    path::Path,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use reseal_pipeline::{Class, Requirement, SealSettings, Trust};
-use reseal_registry::Secret;
 use reseal_sign::{
     Identity, Session, SignSettings, SignatureFormat,
     key::{KeyError, KeyReference, PublicKey},
     oidc::{AUDIENCE, KUBERNETES_TOKEN, TokenSource},
     service::{Choice, Http, HttpSettings, Rekor, Services},
-    statement::facts::{LOCAL_BUILDER, Run},
-    verify::{Log, Match, TrustedRoot, VerifyError, VerifyPolicy, Who},
+    verify::{Claim, Log, Match, Timestamps, TrustedRoot, VerifyError, VerifyPolicy, Who},
 };
 
 use crate::{
     args::{RegistryArgs, SignatureForm, SignerArgs, Switch, TrustArgs},
-    environment::{Ci, Env},
+    environment::Env,
     exit::Reason,
     failure::Failure,
+    password, settings,
 };
 
 /// Opens what signs; `None` when nothing was asked for.
@@ -30,7 +25,8 @@ pub(crate) fn session(
     registry: &RegistryArgs,
     env: &Env,
 ) -> Result<Option<Arc<Session>>, Failure> {
-    let identity = match (&args.sign_key, args.keyless) {
+    let keyless = args.keyless || args.identity_token.is_some();
+    let identity = match (&args.sign_key, keyless) {
         (Some(key), _) => Identity::Key(open_key(key, env)?),
         (None, true) => Identity::Keyless {
             tokens: tokens(args, env)?,
@@ -48,17 +44,7 @@ pub(crate) fn session(
             SignatureForm::Bundle => SignatureFormat::Bundle,
             SignatureForm::Legacy => SignatureFormat::Legacy,
         },
-        annotations: args
-            .annotation
-            .iter()
-            .map(|text| {
-                text.split_once('=')
-                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                    .ok_or_else(|| {
-                        Failure::usage(format!("`--annotation` is `{text}`, not KEY=VALUE"))
-                    })
-            })
-            .collect::<Result<_, _>>()?,
+        annotations: pairs("--annotations", &args.annotations)?,
     };
     let http = Http::new(HttpSettings {
         ca_files: registry.registry_ca.clone(),
@@ -85,17 +71,39 @@ pub(crate) fn required(
     })
 }
 
-/// Returns how `patch` signs what it made.
+/// Reads `KEY=VALUE` texts.
+fn pairs(flag: &str, texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    texts
+        .iter()
+        .map(|text| match text.split_once('=') {
+            Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+            _ => Err(Failure::usage(format!(
+                "`{flag}` is `{text}`, not KEY=VALUE"
+            ))),
+        })
+        .collect()
+}
+
+/// Returns how `patch` signs what it made; `attest`: also what it found.
 pub(crate) fn seal(
     args: &SignerArgs,
+    attest: bool,
     registry: &RegistryArgs,
     env: &Env,
 ) -> Result<Option<SealSettings>, Failure> {
     Ok(session(args, registry, env)?.map(|session| SealSettings {
+        attest,
+        ..sealed_by(session, env)
+    }))
+}
+
+/// Returns how a run signs and attests with a session.
+pub(crate) fn sealed_by(session: Arc<Session>, env: &Env) -> SealSettings {
+    SealSettings {
         session,
         attest: true,
-        run: run(env),
-    }))
+        run: settings::origin(env),
+    }
 }
 
 /// Opens whose signatures count.
@@ -122,7 +130,7 @@ pub(crate) fn trust(args: &TrustArgs, env: &Env) -> Result<Trust, Failure> {
             )
             .ok_or_else(nobody)?
             .map_err(wrong)?,
-            claims: Vec::new(),
+            claims: claims(&args.certificate_claim)?,
         },
     };
     let log = args.tlog == Switch::On;
@@ -133,6 +141,10 @@ pub(crate) fn trust(args: &TrustArgs, env: &Env) -> Result<Trust, Failure> {
     };
     let mut policy = VerifyPolicy::new(who, root);
     policy.log = if log { Log::Required } else { Log::Off };
+    policy.annotations = pairs("--annotations", &args.annotations)?;
+    if args.use_signed_timestamps {
+        policy.timestamps = Timestamps::Required;
+    }
     if let Some(root) = &policy.trusted_root
         && !root.has_certificate_logs()
     {
@@ -159,6 +171,20 @@ pub(crate) fn requirements(names: &[String]) -> Result<Vec<Requirement>, Failure
         .collect()
 }
 
+fn claims(texts: &[String]) -> Result<Vec<(Claim, Match)>, Failure> {
+    pairs("--certificate-claim", texts)?
+        .into_iter()
+        .map(|(name, value)| Ok((name.parse()?, Match::exact(value)?)))
+        .collect::<Result<_, VerifyError>>()
+        .map_err(|error| {
+            let hint = error.hint();
+            with(
+                usage_of("Could not read `--certificate-claim`", &error),
+                hint,
+            )
+        })
+}
+
 fn nobody() -> Failure {
     Failure::usage("nobody is named whose signature counts").hint(
         "Give `--key cosign.pub`, or `--certificate-identity` and `--certificate-oidc-issuer`",
@@ -179,7 +205,7 @@ pub(crate) fn open_key(
     let reference: KeyReference = text.parse().map_err(|error| key_failure(&error))?;
     reference
         .open(&|name| env.variables.get(name).cloned(), &|| {
-            password(env, "Password of the key: ")
+            password::ask(env, "Password of the key: ")
         })
         .map_err(|error| key_failure(&error))
 }
@@ -205,57 +231,6 @@ fn public_key(text: &str, env: &Env) -> Result<PublicKey, Failure> {
 pub(crate) fn key_failure(error: &KeyError) -> Failure {
     let hint = error.hint();
     with(usage_of("Could not use the key", error), hint)
-}
-
-/// Returns a password: `COSIGN_PASSWORD` where it is set, even if it is empty, else what is typed or piped in.
-pub(crate) fn password(env: &Env, prompt: &str) -> Result<Secret, KeyError> {
-    if let Some(password) = env.variables.get("COSIGN_PASSWORD") {
-        return Ok(Secret::new(password.clone()));
-    }
-    let failed = |error: std::io::Error| KeyError::Unreadable {
-        place: "standard input".to_owned(),
-        why: error.to_string(),
-    };
-    let stdin = std::io::stdin();
-    let hidden = stdin.is_terminal().then(Hidden::start);
-    if hidden.is_some() {
-        let mut stderr = std::io::stderr();
-        let _ = stderr
-            .write_all(prompt.as_bytes())
-            .and_then(|()| stderr.flush());
-    }
-    let mut line = String::new();
-    stdin.lock().read_line(&mut line).map_err(failed)?;
-    if hidden.is_some() {
-        let _ = std::io::stderr().write_all(b"\n");
-    }
-    Ok(Secret::new(line.trim_end_matches(['\r', '\n'])))
-}
-
-/// A terminal that does not show what is typed, until this goes.
-struct Hidden(Option<rustix::termios::Termios>);
-
-impl Hidden {
-    fn start() -> Self {
-        let stdin = std::io::stdin();
-        let Ok(before) = rustix::termios::tcgetattr(&stdin) else {
-            return Self(None);
-        };
-        let mut quiet = before.clone();
-        quiet.local_modes.remove(rustix::termios::LocalModes::ECHO);
-        let _ = rustix::termios::tcsetattr(&stdin, rustix::termios::OptionalActions::Now, &quiet);
-        Self(Some(before))
-    }
-}
-
-impl Drop for Hidden {
-    fn drop(&mut self) {
-        if let Some(before) = &self.0 {
-            let stdin = std::io::stdin();
-            let now = rustix::termios::OptionalActions::Now;
-            let _ = rustix::termios::tcsetattr(&stdin, now, before);
-        }
-    }
 }
 
 fn tokens(args: &SignerArgs, env: &Env) -> Result<TokenSource, Failure> {
@@ -301,48 +276,6 @@ fn services(args: &SignerArgs, tlog: bool, env: &Env) -> Result<Services, Failur
         services.tsa = Choice::all(vec![url("--tsa-url", text)?]);
     }
     Ok(services)
-}
-
-/// What provenance says about this run.
-fn run(env: &Env) -> Run {
-    let get = |name| env.get(name).map(str::to_owned);
-    let (builder, url, repository, commit) = match env.ci() {
-        Some(Ci::Github) => {
-            let server = env.get("GITHUB_SERVER_URL").unwrap_or("https://github.com");
-            let repository = env
-                .get("GITHUB_REPOSITORY")
-                .map(|name| format!("{server}/{name}"));
-            let url = repository
-                .as_ref()
-                .zip(env.get("GITHUB_RUN_ID"))
-                .map(|(repository, id)| format!("{repository}/actions/runs/{id}"));
-            (
-                Some(format!("{server}/actions/runner")),
-                url,
-                repository,
-                get("GITHUB_SHA"),
-            )
-        }
-        Some(Ci::Gitlab) => (
-            get("CI_SERVER_URL").map(|server| format!("{server}/-/runners")),
-            get("CI_JOB_URL"),
-            get("CI_PROJECT_URL"),
-            get("CI_COMMIT_SHA"),
-        ),
-        _ => (None, None, None, None),
-    };
-    let now = jiff::Timestamp::from_second(env.now)
-        .map(|time| time.to_string())
-        .unwrap_or_default();
-    Run {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        builder: builder.unwrap_or_else(|| LOCAL_BUILDER.to_owned()),
-        url,
-        repository,
-        commit,
-        started: now.clone(),
-        finished: now,
-    }
 }
 
 /// Reads a small file that a flag names.

@@ -175,6 +175,9 @@ pub(crate) struct PatchArgs {
     pub(crate) engine: EngineArgs,
     #[command(flatten)]
     pub(crate) signer: SignerArgs,
+    /// Sign, but attest nothing; `promote` asks for what is attested
+    #[arg(long, help_heading = "Signing")]
+    pub(crate) no_attest: bool,
     #[command(flatten)]
     pub(crate) builder: BuilderArgs,
     #[command(flatten)]
@@ -208,9 +211,14 @@ pub(crate) struct VerifyArgs {
     /// Report of a scan of the patched image, which has to agree; can be repeated
     #[arg(long, value_name = "FILE")]
     pub(crate) rescan_report: Vec<String>,
+    /// Attest that the image passed, for `promote`; IMAGE names a digest
+    #[arg(long)]
+    pub(crate) attest: bool,
     /// Write the result as JSON to this file, also when the gate is shut
     #[arg(long, value_name = "FILE")]
     pub(crate) metadata_file: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    pub(crate) signer: SignerArgs,
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
 }
@@ -240,5 +248,6 @@ Examples:
   reseal patch IMAGE -r reports/ --platform linux/amd64,linux/arm64
   trivy image -f json IMAGE | reseal patch IMAGE -r - --to oci:out
   reseal patch oci:in -t patched --to oci:out
+  reseal patch IMAGE -r report.json -t 1.4-patched --sign-key cosign.key
 
 See `reseal --help` for exit codes and environment.";

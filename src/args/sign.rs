@@ -18,14 +18,19 @@ pub(crate) struct SignerArgs {
     /// Sign with this key: a file (cosign.key or PKCS#8), or `env://VARIABLE`
     ///
     /// The password comes from COSIGN_PASSWORD, else from the terminal.
-    #[arg(long, value_name = "KEY", conflicts_with = "keyless")]
+    #[arg(
+        long,
+        value_name = "KEY",
+        visible_alias = "key",
+        conflicts_with = "keyless"
+    )]
     pub(crate) sign_key: Option<String>,
     /// Sign with a certificate for the identity of this CI job
     ///
     /// The token comes from --identity-token, SIGSTORE_ID_TOKEN, GitHub, Buildkite, CircleCI, GitLab or Kubernetes.
     #[arg(long)]
     pub(crate) keyless: bool,
-    /// Identity token for keyless signing, or a file that holds one
+    /// Identity token for keyless signing, or a file that holds one; implies `--keyless`
     #[arg(long, value_name = "TOKEN")]
     pub(crate) identity_token: Option<String>,
     /// Which forms are written: cosign before 3 reads legacy tags, cosign 3 bundles
@@ -46,9 +51,9 @@ pub(crate) struct SignerArgs {
     /// Timestamp authority, instead of those that the configuration names
     #[arg(long, value_name = "URL")]
     pub(crate) tsa_url: Option<String>,
-    /// Put KEY=VALUE into the signature; can be repeated
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) annotation: Vec<String>,
+    /// Sign KEY=VALUE along with the image; can be repeated
+    #[arg(long, short, value_name = "KEY=VALUE", value_delimiter = ',')]
+    pub(crate) annotations: Vec<String>,
 }
 
 /// See `reseal_sign::SignatureFormat`.
@@ -101,9 +106,23 @@ pub(crate) struct TrustArgs {
     /// Authorities and logs as cosign's `trusted-root create` writes them; the public instance's when not given
     #[arg(long, value_name = "FILE")]
     pub(crate) trusted_root: Option<PathBuf>,
+    /// What else the certificate must say, as in `source-repository-uri=https://github.com/acme/app`; can be repeated
+    #[arg(
+        long,
+        value_name = "NAME=VALUE",
+        value_delimiter = ',',
+        conflicts_with = "key"
+    )]
+    pub(crate) certificate_claim: Vec<String>,
     /// Whether a signature must be in a transparency log
     #[arg(long, value_enum, value_name = "ON|OFF", default_value_t)]
     pub(crate) tlog: Switch,
+    /// Ask for a timestamp of a timestamp authority
+    #[arg(long)]
+    pub(crate) use_signed_timestamps: bool,
+    /// What must be signed along with an image; can be repeated
+    #[arg(long, short, value_name = "KEY=VALUE", value_delimiter = ',')]
+    pub(crate) annotations: Vec<String>,
 }
 
 /// Signs an image by digest, in every form that cosign reads
@@ -132,7 +151,7 @@ pub(crate) struct AttestArgs {
     /// The image by digest: `REPOSITORY@DIGEST`, or an OCI layout as `oci:PATH@DIGEST`
     #[arg(value_name = "IMAGE@DIGEST")]
     pub(crate) image: String,
-    /// Type of the predicate: slsaprovenance1, vuln, openvex, spdxjson, cyclonedx, or a URI
+    /// Type of the predicate, by cosign's names or as a URI: slsaprovenance1, vuln, openvex, spdxjson, cyclonedx, custom
     #[arg(long = "type", value_name = "TYPE")]
     pub(crate) predicate_type: String,
     /// The predicate, a JSON file
@@ -156,6 +175,7 @@ pub(crate) struct VerifySignatureArgs {
     /// What must be there: signature, verification, provenance, vuln, openvex, spdx, cyclonedx, or a predicate type; can be repeated
     #[arg(
         long,
+        visible_alias = "type",
         value_name = "PROOF",
         value_delimiter = ',',
         default_value = "signature"

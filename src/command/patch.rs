@@ -33,7 +33,7 @@ pub(super) async fn run(args: &PatchArgs, context: &mut Context) -> Result<u8, F
 async fn patched(args: &PatchArgs, context: &mut Context) -> Result<RunResult, Failure> {
     let lock = args.lock.as_deref().map(lock::read).transpose()?;
     let mut settings = settings::patch(args, lock, &context.env)?;
-    settings.seal = signing::seal(&args.signer, &args.registry, &context.env)?;
+    settings.seal = signing::seal(&args.signer, !args.no_attest, &args.registry, &context.env)?;
     let time = settings::timeout(&args.input)?;
     let builder = settings::builder(&args.builder, &args.registry, &context.env)?;
     let registries = registries(&args.registry, &context.env)?;

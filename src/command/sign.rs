@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use reseal_oci::Tag;
-use reseal_pipeline::{Events, PipelineError, PromoteSettings, Promotion, Sealed, SignSettings};
+use reseal_pipeline::{
+    Events, PipelineError, PromoteSettings, Promotion, Requirement, Sealed, SignSettings,
+};
 use reseal_registry::Secret;
 use reseal_sign::key::{KeyFiles, generate_key, import_key};
 
@@ -14,7 +16,7 @@ use crate::{
         VerifySignatureArgs,
     },
     failure::Failure,
-    output,
+    output, password,
     progress::Drawing,
     render, settings, signing,
 };
@@ -75,22 +77,16 @@ pub(super) async fn attest(args: &AttestArgs, context: &mut Context) -> Result<u
 
 /// Returns the predicate type of a short name, as cosign has them.
 fn predicate_type(name: &str) -> Result<String, Failure> {
-    use reseal_sign::statement::predicate_type as uri;
-    Ok(match name {
-        "slsaprovenance1" => uri::PROVENANCE,
-        "vuln" => uri::VULN,
-        "openvex" => uri::OPENVEX,
-        "spdxjson" => uri::SPDX,
-        "cyclonedx" => uri::CYCLONEDX,
-        name if name.contains("://") => name,
-        _ => {
-            return Err(
-                Failure::usage(format!("`{name}` is no type of predicate that is known"))
-                    .hint("Name slsaprovenance1, vuln, openvex, spdxjson, cyclonedx, or a URI"),
-            );
+    match Requirement::parse(name) {
+        Some(Requirement::Attestation(uri)) => Ok(uri),
+        Some(Requirement::Verification) => {
+            Ok(reseal_sign::statement::predicate_type::VERIFICATION.to_owned())
         }
+        Some(Requirement::Signature) | None => Err(Failure::usage(format!(
+            "`{name}` is no type of predicate that is known"
+        ))
+        .hint("Name slsaprovenance1, vuln, openvex, spdxjson, cyclonedx, custom, or a URI")),
     }
-    .to_owned())
 }
 
 fn tell(sealed: &[Sealed], context: &Context) -> Result<u8, Failure> {
@@ -127,7 +123,7 @@ pub(super) async fn verify_signature(
 pub(super) async fn promote(args: &PromoteArgs, context: &mut Context) -> Result<u8, Failure> {
     let settings = PromoteSettings {
         source: settings::location(&args.image)?,
-        destination: settings::location(&args.destination)?,
+        destination: settings::tagged(&args.destination)?,
         also: args
             .also_tag
             .iter()
@@ -209,7 +205,7 @@ pub(super) fn key(args: &KeyArgs, context: &Context) -> Result<u8, Failure> {
             output_key_prefix,
         } => {
             let text = signing::read(key, "key")?;
-            let old = || signing::password(env, "Password of the key: ");
+            let old = || password::ask(env, "Password of the key as it is: ");
             let password = new_password(context)?;
             let files =
                 import_key(&text, &old, &password).map_err(|error| signing::key_failure(&error))?;
@@ -224,7 +220,7 @@ pub(super) fn key(args: &KeyArgs, context: &Context) -> Result<u8, Failure> {
 }
 
 fn new_password(context: &Context) -> Result<Secret, Failure> {
-    signing::password(&context.env, "New password: ").map_err(|error| signing::key_failure(&error))
+    password::choose(&context.env).map_err(|error| signing::key_failure(&error))
 }
 
 /// Keys are never overwritten: signatures of the old one would be worth nothing.

@@ -1,5 +1,6 @@
 //! `reseal verify`
 
+use reseal_oci::Location;
 use reseal_pipeline::{Events, RunResult, VerifySettings};
 
 use super::{Context, explain, load, registries};
@@ -8,7 +9,7 @@ use crate::{
     failure::Failure,
     output::{self, Files},
     progress::Drawing,
-    render, settings,
+    render, settings, signing,
 };
 
 pub(super) async fn run(args: &VerifyArgs, context: &mut Context) -> Result<u8, Failure> {
@@ -28,6 +29,18 @@ async fn verified(args: &VerifyArgs, context: &mut Context) -> Result<RunResult,
         rescan_reports: Vec::new(),
         seal: None,
     };
+    if args.attest {
+        let named = match &settings.input.source {
+            Location::Registry(reference) => reference.digest.is_some(),
+            Location::Layout { digest, .. } => digest.is_some(),
+        };
+        if !named {
+            return Err(Failure::usage("`--attest` needs the image by digest")
+                .hint("Name it as REPOSITORY@DIGEST, as `reseal patch` prints it"));
+        }
+        let session = signing::required(&args.signer, &args.registry, &context.env)?;
+        settings.seal = Some(signing::sealed_by(session, &context.env));
+    }
     if args.input.report.is_empty() {
         return Err(
             Failure::usage("`verify` needs the reports that the image was patched by")

@@ -3,6 +3,7 @@
 mod builder;
 mod duration;
 mod engine;
+mod origin;
 mod policy;
 mod registry;
 mod tag;
@@ -15,8 +16,10 @@ use reseal_pipeline::{Input, Lock, NativeSettings, PatchSettings, Proxy, Unrepor
 
 pub(crate) use builder::{BuilderSettings, builder};
 pub(crate) use engine::{cache_dir, native};
+pub(crate) use origin::origin;
 pub(crate) use registry::registry;
 pub(crate) use tag::same_image;
+pub(crate) use target::tagged;
 
 use crate::{
     args::{InputArgs, PatchArgs, ReproduceArgs, UnreportedPlatforms},

@@ -27,16 +27,23 @@ pub enum Requirement {
 }
 
 impl Requirement {
-    /// Reads a name as `--require` takes it: a short one, or a predicate type.
+    /// Reads a name as `--require` takes it: a short one, also of cosign's, or a predicate type.
     pub fn parse(text: &str) -> Option<Self> {
         Some(match text {
             "signature" => Self::Signature,
             "verification" => Self::Verification,
-            "provenance" => Self::Attestation(predicate_type::PROVENANCE.to_owned()),
+            "provenance" | "slsaprovenance1" => {
+                Self::Attestation(predicate_type::PROVENANCE.to_owned())
+            }
             "vuln" => Self::Attestation(predicate_type::VULN.to_owned()),
             "openvex" => Self::Attestation(predicate_type::OPENVEX.to_owned()),
-            "spdx" => Self::Attestation(predicate_type::SPDX.to_owned()),
+            "spdx" | "spdxjson" => Self::Attestation(predicate_type::SPDX.to_owned()),
             "cyclonedx" => Self::Attestation(predicate_type::CYCLONEDX.to_owned()),
+            "slsaprovenance" | "slsaprovenance02" => {
+                Self::Attestation("https://slsa.dev/provenance/v0.2".to_owned())
+            }
+            "link" => Self::Attestation("https://in-toto.io/Link/v1".to_owned()),
+            "custom" => Self::Attestation("https://cosign.sigstore.dev/attestation/v1".to_owned()),
             uri if uri.contains("://") => Self::Attestation(uri.to_owned()),
             _ => return None,
         })

@@ -110,7 +110,7 @@ impl SignError {
 }
 
 fn service_hint(error: &ServiceError) -> Option<String> {
-    let untrusted = "give the authority of its certificate with `--ca-file`";
+    let untrusted = "give the authority of its certificate with `--registry-ca`";
     Some(match error {
         ServiceError::Unreachable {
             untrusted: true, ..
