@@ -3,6 +3,7 @@
 
 mod cli;
 mod judges;
+mod signers;
 mod support;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,8 @@ use reseal_sign::statement::predicate_type;
 use serde_json::json;
 
 use judges::{Judge, Proofs, Trust};
-use support::{Image, Keys, Place, Services, Signatory, places, site};
+use signers::{Keys, Signatory};
+use support::{Image, Place, Services, places, site};
 
 /// Signs index and child and lets everybody judge both.
 async fn sign_and_judge(

@@ -12,6 +12,7 @@ use reseal_sign::statement::predicate_type;
 use serde_json::{Value, json};
 
 use super::judges::{Judge, Proofs, Trust};
+use super::signers::Signatory;
 use super::support::{self, Image, Services, Site, site};
 use crate::site::{Site as Servers, digest, text};
 
@@ -258,7 +259,7 @@ fn a_ci_job_signs_without_a_key() {
     ];
     let output = reseal(&args, &github);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    let who = support::Signatory::identity(site, "github");
+    let who = Signatory::identity(site, "github");
     let proofs = Proofs::of(Services::Rekor2);
     Judge::NewCosign.accepts_signature("github", &reference, &who.trust(), proofs);
 

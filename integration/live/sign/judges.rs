@@ -7,7 +7,8 @@ use std::process::{Command, Output};
 use reseal_oci::Digest;
 use serde_json::json;
 
-use super::support::{Services, Signatory, Site, site};
+use super::signers::Signatory;
+use super::support::{Services, Site, site};
 
 /// Whom a verifier is told to trust.
 #[derive(Debug, Clone)]
