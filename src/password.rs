@@ -8,7 +8,7 @@ use crate::environment::Env;
 /// The variable that cosign reads as well.
 const VARIABLE: &str = "COSIGN_PASSWORD";
 
-/// Returns the password of a key: COSIGN_PASSWORD where it is set, even if it is empty, else what is typed.
+/// Returns the password of a key: `COSIGN_PASSWORD` where it is set, even if it is empty, else what is typed.
 ///
 /// Standard input is never read: it may be a report.
 pub(crate) fn ask(env: &Env, prompt: &str) -> Result<Secret, KeyError> {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
+use reseal_oci::{Digest, Location};
 use reseal_pipeline::{Class, Requirement, SealSettings, Trust};
 use reseal_sign::{
     Identity, Session, SignSettings, SignatureFormat,
@@ -16,7 +17,9 @@ use crate::{
     environment::Env,
     exit::Reason,
     failure::Failure,
-    password, settings,
+    password,
+    render::cosign::{self, By, Check},
+    settings,
 };
 
 /// Opens what signs; `None` when nothing was asked for.
@@ -104,6 +107,48 @@ pub(crate) fn sealed_by(session: Arc<Session>, env: &Env) -> SealSettings {
         attest: true,
         run: settings::origin(env),
     }
+}
+
+/// Returns the command of cosign that agrees with what was signed: image, digest, and the type of an attestation.
+pub(crate) async fn cosign(
+    (image, digest, attestation): (&Location, &Digest, Option<&str>),
+    args: &SignerArgs,
+    registry: &RegistryArgs,
+    session: &Session,
+) -> Option<String> {
+    let public = args.sign_key.as_deref().and_then(public_half);
+    let identity = session.identity().await;
+    let by = match (&args.sign_key, &public, &identity) {
+        (_, Some(public), _) => By::PublicKey(public),
+        (Some(key), None, _) => By::PrivateKey(key),
+        (None, None, Some((identity, issuer))) => By::Identity(identity, issuer),
+        (None, None, None) => return None,
+    };
+    let plain_http = match image {
+        Location::Registry(reference) => {
+            let host = reference.repository.registry();
+            registry.plain_http.iter().any(|one| one == host)
+        }
+        Location::Layout { .. } => false,
+    };
+    Some(cosign::command(&Check {
+        image,
+        digest,
+        attestation,
+        by,
+        log: args.tlog == Switch::On,
+        own_services: args.signing_config.is_some()
+            || args.fulcio_url.is_some()
+            || args.rekor_url.is_some(),
+        plain_http,
+    }))
+}
+
+/// Returns the file beside a private key that holds its public half, as `reseal key` and cosign write it.
+fn public_half(key: &str) -> Option<String> {
+    let stem = key.strip_suffix(".key")?;
+    let public = format!("{stem}.pub");
+    Path::new(&public).is_file().then_some(public)
 }
 
 /// Opens whose signatures count.

@@ -15,11 +15,20 @@ use crate::{
 
 pub(super) async fn run(args: &PatchArgs, context: &mut Context) -> Result<u8, Failure> {
     let files = Files::prepare(args.metadata_file.as_deref(), args.digest_file.as_deref())?;
-    let outcome = Box::pin(patched(args, context)).await;
+    let mut check = None;
+    let outcome = Box::pin(patched(args, context))
+        .await
+        .map(|(result, command)| {
+            check = command;
+            result
+        });
     let result = files
         .record(outcome)
         .inspect_err(|failure| explain(context, failure, false))?;
     context.tell(&render::result::summary(&result, false));
+    if let Some(command) = check {
+        context.tell(&format!("Check it with: {command}\n"));
+    }
     output::stdout(&output::answer(&result, context.json()))?;
     Ok(
         if result.outcome == Outcome::Unchanged && args.detailed_exitcode {
@@ -30,7 +39,11 @@ pub(super) async fn run(args: &PatchArgs, context: &mut Context) -> Result<u8, F
     )
 }
 
-async fn patched(args: &PatchArgs, context: &mut Context) -> Result<RunResult, Failure> {
+/// Returns the result, and the command that checks its signature.
+async fn patched(
+    args: &PatchArgs,
+    context: &mut Context,
+) -> Result<(RunResult, Option<String>), Failure> {
     let lock = args.lock.as_deref().map(lock::read).transpose()?;
     let mut settings = settings::patch(args, lock, &context.env)?;
     settings.seal = signing::seal(&args.signer, !args.no_attest, &args.registry, &context.env)?;
@@ -47,5 +60,14 @@ async fn patched(args: &PatchArgs, context: &mut Context) -> Result<RunResult, F
     let outcome = context.signals.bound(time, work).await;
     daemons.end().await;
     drawing.finish().await;
-    outcome
+    let result = outcome?;
+    let command = match &settings.seal {
+        Some(seal) if !result.signatures.is_empty() => {
+            let image = settings.to.as_ref().unwrap_or(&settings.input.source);
+            let about = (image, &result.patched.digest, None);
+            signing::cosign(about, &args.signer, &args.registry, &seal.session).await
+        }
+        _ => None,
+    };
+    Ok((result, command))
 }

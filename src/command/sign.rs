@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use reseal_oci::Tag;
+use reseal_oci::{Location, Tag};
 use reseal_pipeline::{
     Events, PipelineError, PromoteSettings, Promotion, Requirement, Sealed, SignSettings,
 };
@@ -12,8 +12,8 @@ use reseal_sign::key::{KeyFiles, generate_key, import_key};
 use super::{Context, registries};
 use crate::{
     args::{
-        AttestArgs, KeyArgs, KeyCommand, PromoteArgs, RollbackArgs, SignArgs, Switch,
-        VerifySignatureArgs,
+        AttestArgs, KeyArgs, KeyCommand, PromoteArgs, RegistryArgs, RollbackArgs, SignArgs,
+        SignerArgs, VerifySignatureArgs,
     },
     failure::Failure,
     output, password,
@@ -35,18 +35,27 @@ pub(super) async fn sign(args: &SignArgs, context: &mut Context) -> Result<u8, F
     let outcome = context.signals.bound(time, work).await;
     drawing.finish().await;
     let sealed = outcome?;
-    if args.signer.sign_key.is_some() {
-        let log = if args.signer.tlog == Switch::Off {
-            " --insecure-ignore-tlog"
-        } else {
-            ""
-        };
-        context.tell(&format!(
-            "Check it with: cosign verify --key cosign.pub{log} {}\n",
-            crate::escape::line(&args.image)
-        ));
+    agree(&settings, &args.signer, &args.registry, None, context).await;
+    tell(&settings.image, &sealed, context)
+}
+
+/// Says which command of cosign agrees.
+async fn agree(
+    settings: &SignSettings,
+    args: &SignerArgs,
+    registry: &RegistryArgs,
+    attestation: Option<&str>,
+    context: &Context,
+) {
+    let digest = match &settings.image {
+        Location::Registry(reference) => reference.digest.as_ref(),
+        Location::Layout { digest, .. } => digest.as_ref(),
+    };
+    let Some(digest) = digest else { return };
+    let about = (&settings.image, digest, attestation);
+    if let Some(command) = signing::cosign(about, args, registry, &settings.session).await {
+        context.tell(&format!("Check it with: {command}\n"));
     }
-    tell(&sealed, context)
 }
 
 pub(super) async fn attest(args: &AttestArgs, context: &mut Context) -> Result<u8, Failure> {
@@ -72,7 +81,10 @@ pub(super) async fn attest(args: &AttestArgs, context: &mut Context) -> Result<u
     };
     let outcome = context.signals.bound(time, work).await;
     drawing.finish().await;
-    tell(&outcome?, context)
+    let sealed = outcome?;
+    let kind = Some(predicate_type.as_str());
+    agree(&settings, &args.signer, &args.registry, kind, context).await;
+    tell(&settings.image, &sealed, context)
 }
 
 /// Returns the predicate type of a short name, as cosign has them.
@@ -89,9 +101,13 @@ fn predicate_type(name: &str) -> Result<String, Failure> {
     }
 }
 
-fn tell(sealed: &[Sealed], context: &Context) -> Result<u8, Failure> {
+fn tell(image: &Location, sealed: &[Sealed], context: &Context) -> Result<u8, Failure> {
     let text = if context.json() {
-        output::document(&sealed)
+        output::document(&serde_json::json!({
+            "schema": "reseal.dev/signatures/v1",
+            "image": image.to_string(),
+            "signatures": sealed,
+        }))
     } else {
         render::sign::sealed(sealed)
     };
@@ -112,7 +128,11 @@ pub(super) async fn verify_signature(
     };
     let proofs = context.signals.bound(settings::time("5m")?, work).await?;
     let text = if context.json() {
-        output::document(&proofs)
+        output::document(&serde_json::json!({
+            "schema": "reseal.dev/proofs/v1",
+            "image": image.to_string(),
+            "proofs": proofs,
+        }))
     } else {
         render::sign::proofs(&proofs)
     };

@@ -1,5 +1,6 @@
 //! Turns results into text and JSON. Pure: values in, strings out.
 
+pub(crate) mod cosign;
 pub(crate) mod doctor;
 pub(crate) mod failure;
 pub(crate) mod plan;

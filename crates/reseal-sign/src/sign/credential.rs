@@ -16,6 +16,8 @@ const CERTIFICATE_MARGIN: i64 = 60;
 pub(super) struct Ephemeral {
     pub(super) key: FileKey,
     pub(super) certificate: Certificate,
+    /// Who vouched for the identity in it.
+    issuer: String,
     /// Until when it is used, by the clock of this machine.
     until: i64,
 }
@@ -61,6 +63,14 @@ impl Session {
         }
     }
 
+    /// Returns the identity that signed without a key and the issuer that vouched for it, once something was signed.
+    pub async fn identity(&self) -> Option<(String, String)> {
+        let held = self.ephemeral.lock().await;
+        let ephemeral = held.as_ref()?;
+        let identity = ephemeral.certificate.identity.clone()?;
+        Some((identity, ephemeral.issuer.clone()))
+    }
+
     /// Makes a key and gets its certificate.
     async fn certify(&self, tokens: &TokenSource, audience: &str) -> Result<Ephemeral, SignError> {
         let fulcio = self
@@ -100,6 +110,7 @@ impl Session {
         Ok(Ephemeral {
             key,
             certificate,
+            issuer: token.claims().issuer.clone(),
             until,
         })
     }
