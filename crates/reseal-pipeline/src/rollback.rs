@@ -1,6 +1,6 @@
 //! Taking a promotion back: its tags mean again what they meant before, if that is proved signed.
 
-use reseal_oci::{Digest, Location};
+use reseal_oci::Location;
 use reseal_registry::{Registries, Target};
 use serde::Serialize;
 
@@ -44,7 +44,7 @@ pub fn read_record(name: &str, bytes: &[u8]) -> Result<Promotion, PipelineError>
 /// Takes a promotion back.
 ///
 /// # Errors
-/// [`PipelineError::Promotion`] when a tag was moved by somebody else since, or was new; [`PipelineError::Unproved`] when
+/// [`PipelineError::Promotion`] when a tag was moved by somebody else since, or every tag was new; [`PipelineError::Unproved`] when
 /// what it meant before is not signed.
 pub async fn rollback(
     record: &Promotion,
@@ -62,11 +62,24 @@ pub async fn rollback(
                 hint: None,
             })?;
     let store = open(&location, registries, false)?.0;
+    let moved: Vec<&MovedTag> = record.tags.iter().filter(|one| one.moved).collect();
+    if let Some(first) = moved.first()
+        && moved.iter().all(|one| one.previous.is_none())
+    {
+        return Err(PipelineError::Promotion {
+            message: format!("The tag `{}` did not exist before", first.tag),
+            hint: "There is nothing to go back to: delete the tag in the registry if it must go"
+                .into(),
+        });
+    }
     let mut steps = Vec::new();
     events.send(Event::Started(Stage::Prove, None));
     // Floating tags were moved last, so they go back first.
-    for one in record.tags.iter().rev().filter(|one| one.moved) {
-        let previous = previous(one)?;
+    for one in moved.into_iter().rev() {
+        // A tag that was new then stays: it names what it has always named.
+        let Some(previous) = &one.previous else {
+            continue;
+        };
         let now = current(store.as_ref(), &one.tag).await?;
         if now.as_ref() != Some(&record.promoted.digest) && now.as_ref() != Some(previous) {
             return Err(PipelineError::Promotion {
@@ -101,14 +114,4 @@ pub async fn rollback(
         reference: record.promoted.reference.clone(),
         tags,
     })
-}
-
-fn previous(one: &MovedTag) -> Result<&Digest, PipelineError> {
-    one.previous
-        .as_ref()
-        .ok_or_else(|| PipelineError::Promotion {
-            message: format!("The tag `{}` did not exist before", one.tag),
-            hint: "There is nothing to go back to: delete the tag in the registry if it must go"
-                .into(),
-        })
 }

@@ -306,6 +306,25 @@ async fn a_promotion_is_taken_back_to_what_was_signed_before() {
 }
 
 #[tokio::test]
+async fn a_tag_that_was_new_stays_while_the_floating_one_goes_back() {
+    let stage = Stage::new().await;
+    stage.promote(&stage.settings()).await.unwrap();
+    let mut settings = stage.settings();
+    settings.destination = format!("{}/{SHOP}:2", stage.live.host()).parse().unwrap();
+    let mut record = stage.promote(&settings).await.unwrap();
+    // As if the floating tag had named something else, which is signed as well.
+    record.tags[1].moved = true;
+    assert_eq!(
+        (record.tags[0].moved, &record.tags[0].previous),
+        (true, &None)
+    );
+    let back = stage.rollback(&record).await.unwrap();
+    let names: Vec<String> = back.tags.iter().map(|one| one.tag.to_string()).collect();
+    assert_eq!(names, ["latest-patched"]);
+    assert_eq!(stage.tag("2"), Some(stage.digest().to_string()));
+}
+
+#[tokio::test]
 async fn a_tag_that_was_new_or_unsigned_before_is_not_rolled_back() {
     let stage = Stage::new().await;
     let record = stage.promote(&stage.settings()).await.unwrap();
