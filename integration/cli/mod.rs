@@ -3,6 +3,7 @@
 mod docs;
 mod failures;
 mod offline;
+mod signing;
 
 use std::{
     path::PathBuf,
