@@ -23,7 +23,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let runtime = Runtime::new().unwrap();
+        let runtime = Runtime::new().expect("a runtime starts");
         let registry = runtime.block_on(FakeRegistry::start());
         let config = json!({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}});
         let config = config.to_string();
@@ -41,7 +41,7 @@ impl Bench {
             Some("1"),
         );
         let bench = Self {
-            folder: tempfile::tempdir().unwrap(),
+            folder: tempfile::tempdir().expect("there is room for temporary files"),
             registry,
             digest,
             _runtime: runtime,
@@ -455,7 +455,9 @@ fn no_secret_appears_in_what_is_said_or_kept() {
 #[cfg(unix)]
 fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt as _;
-    path.metadata().unwrap().permissions().mode() & 0o777
+    path.metadata()
+        .expect("the key was written")
+        .permissions().mode() & 0o777
 }
 
 #[cfg(not(unix))]
