@@ -457,7 +457,9 @@ fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt as _;
     path.metadata()
         .expect("the key was written")
-        .permissions().mode() & 0o777
+        .permissions()
+        .mode()
+        & 0o777
 }
 
 #[cfg(not(unix))]

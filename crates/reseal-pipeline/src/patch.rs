@@ -1,10 +1,12 @@
 //! The main job: resolve, read, plan, solve, take only the patch, assemble, push, verify, and move the tag last.
 
+mod sealing;
+
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
-use reseal_oci::{AppendMeta, Descriptor, Digest, RawManifest, annotation, append, assemble};
+use reseal_oci::{AppendMeta, Digest, RawManifest, annotation, append, assemble};
 use reseal_plan::{FindingResult, count, verdicts};
 use reseal_registry::{Registries, Target};
 use tempfile::TempDir;
@@ -25,11 +27,9 @@ use crate::{
     publish::{Pushable, Route, copy_root, publish},
     read_back,
     reports::{Basis, bases},
-    seal::{self, Place, Statement, Targets},
     settings::{Builder, Builders, PatchSettings},
     solve::{Job, Solved},
     source::{Patched, Source, resolve, store_error},
-    statements::{self, Names},
 };
 
 /// Patches an image. Until the last step nothing that a user can pull by name has changed.
@@ -521,71 +521,6 @@ impl<'a> Run<'a> {
             warnings,
             signatures: Vec::new(),
         }
-    }
-
-    /// Signs and attests the root and every manifest that was made, if that is asked for.
-    async fn seal(&self, root: &RawManifest, result: &mut RunResult) -> Result<(), PipelineError> {
-        let Some(seal) = &self.settings.seal else {
-            return Ok(());
-        };
-        let made = self.pushables.values().map(|one| &one.image.descriptor);
-        let children: Vec<Descriptor> = made
-            .filter(|one| one.digest != root.digest)
-            .cloned()
-            .collect();
-        let to = self.settings.to.as_ref();
-        let name = seal::signed_name(to.unwrap_or(&self.settings.input.source));
-        let statements = if seal.attest {
-            self.statements(&children, result, &name, seal.run_until_now())
-        } else {
-            Vec::new()
-        };
-        let place = Place {
-            store: self.destination.store.as_ref(),
-            name: &name,
-        };
-        let targets = Targets {
-            root: root.descriptor(),
-            children,
-            sign: true,
-            statements: &statements,
-        };
-        match seal::seal(&place, &targets, &seal.session, self.events).await {
-            Ok(sealed) => result.signatures = sealed,
-            Err(source) => {
-                result.outcome = Outcome::Unsigned;
-                return Err(PipelineError::Unsealed {
-                    place: self.destination.name.clone(),
-                    digest: root.digest.clone(),
-                    result: Box::new(result.clone()),
-                    source: Box::new(source),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn statements(
-        &self,
-        children: &[Descriptor],
-        result: &RunResult,
-        name: &str,
-        run: reseal_sign::statement::facts::Run,
-    ) -> Vec<Statement> {
-        let names = Names {
-            source: &seal::signed_name(&self.settings.input.source),
-            patched: name,
-        };
-        let facts = statements::facts(result, &self.settings.input.reports, names, run);
-        let inventories: Vec<_> = self
-            .layers
-            .iter()
-            .map(|(place, (_, finished))| {
-                statements::inventory(&self.platforms[place], &finished.after)
-            })
-            .collect();
-        let children: Vec<Digest> = children.iter().map(|one| one.digest.clone()).collect();
-        statements::statements(&facts, &children, &inventories)
     }
 
     /// The last step. The source's tag must still mean what was patched.
