@@ -97,7 +97,7 @@ const OUTSIDE: [&str; 9] = [
     "std::process",
     "SystemTime",
     "Instant::now",
-    "fs::{",
+    " fs::{",
 ];
 
 /// Checks both, and names every breach.
