@@ -244,7 +244,7 @@ fn a_platform_that_nothing_runs_is_named_with_21_and_its_remedies() {
         "-t",
         &target,
     ]);
-    let output = site.reseal(&["patch", &target, "-t", "live-never"]);
+    let output = site.reseal(&["patch", &target, "--engine", "buildkit", "-t", "live-never"]);
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(21), "{said}");
     assert!(

@@ -254,6 +254,8 @@ fn two_platforms_are_patched_in_one_run() {
         "none",
         "-t",
         "live-multi",
+        "--engine",
+        "buildkit",
     ];
     let result = Site::patched(&args, &site.new_daemon());
     let platforms = result["platforms"].as_array().expect("a list");

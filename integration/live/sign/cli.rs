@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Command, Output};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::thread;
@@ -488,6 +488,100 @@ fn both_cosigns_accept_a_layout() {
     for judge in [Judge::OldCosign, Judge::NewCosign] {
         judge.accepts_layout(&folder, &trust, proofs);
     }
+}
+
+#[test]
+fn cosign_accepts_by_the_command_that_is_told() {
+    let Some((servers, site)) = both() else {
+        return;
+    };
+    let signed = signed(&servers);
+    let told = text(&signed.output.stderr);
+    let command = told
+        .lines()
+        .find_map(|line| line.strip_prefix("Check it with: cosign "))
+        .expect("a command is told");
+    let command = command.replace(
+        "trusted_root.json",
+        &site.trusted_root.display().to_string(),
+    );
+    let cosign = format!("{} {command}", site.cosign_new.display());
+    let output = Command::new("sh")
+        .args(["-c", &cosign])
+        .env("HOME", site.home())
+        .output()
+        .expect("a shell");
+    assert!(
+        output.status.success(),
+        "{cosign}: {}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn what_verify_attests_is_promoted_and_taken_back() {
+    let Some((servers, site)) = both() else {
+        return;
+    };
+    let signed = signed(&servers);
+    // A copy that nobody has signed or verified yet.
+    let place = format!(
+        "{}/again/{}",
+        servers.get("REGISTRY_PLAIN"),
+        support::unique()
+    );
+    servers.crane(&["copy", &signed.reference(), &format!("{place}:copy")]);
+    let (source, key) = (format!("{place}@{}", signed.digest), signed.key());
+    let signer = [
+        "--sign-key",
+        &key,
+        "--signing-config",
+        servers.get("SIGNING_CONFIG_REKOR1"),
+    ];
+    let verify = [
+        "verify",
+        &source,
+        "-r",
+        servers.get("REPORT_BULLSEYE_MULTI_AMD64"),
+        "--platform",
+        "linux/amd64",
+        "--package",
+        "libssl1.1",
+        "--attest",
+    ];
+    for args in [&verify[..], &["sign", &source]] {
+        let output = reseal(&[args, &signer].concat(), &[]);
+        assert!(
+            output.status.success(),
+            "{args:?}: {}",
+            text(&output.stderr)
+        );
+    }
+    // What ran before: the image as it was, which somebody signed.
+    let live = format!("{place}/live");
+    let before = servers.get("DIGEST_BULLSEYE_MULTI");
+    let image = servers.get("IMAGE_BULLSEYE_MULTI");
+    servers.crane(&["copy", image, &format!("{live}:latest")]);
+    let old = format!("{live}@{before}");
+    let output = reseal(&[&["sign", old.as_str()][..], &signer].concat(), &[]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+
+    let record = signed.folder.path().join("back.json").display().to_string();
+    let more = ["--also-tag", "latest", "--record", record.as_str()];
+    let done = signed.promote(site, &source, &format!("{live}:1.4"), &more);
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let latest = || text(&servers.crane(&["digest", &format!("{live}:latest")]));
+    assert_eq!(latest().trim(), signed.digest);
+
+    let args = signed.trusting(site, &["rollback", "--record", &record]);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let back = reseal(&args, &[]);
+    assert!(back.status.success(), "{}", text(&back.stderr));
+    assert_eq!(latest().trim(), before);
+    assert!(
+        servers.has(&format!("{live}:1.4")),
+        "a tag that was new stays"
+    );
 }
 
 /// Forwards to a registry until so many bytes have gone there; then it breaks every connection.
