@@ -78,8 +78,8 @@ const TOOLS: &str = aged!(
 );
 /// Servers, and languages that they are written in.
 const SERVERS: &str = aged!(
-    "apache2 php-cli php-fpm nodejs ruby redis-server memcached haproxy varnish mosquitto rsyslog dnsmasq \
-    postgresql-client mariadb-client systemd dbus openssh-server squid exim4-daemon-light proftpd-core"
+    "apache2 php-cli php-fpm ruby redis-server memcached haproxy varnish mosquitto rsyslog dnsmasq \
+    postgresql-client mariadb-client systemd dbus openssh-server exim4-daemon-light proftpd-core"
 );
 /// What reads and writes pictures, documents and films.
 const MEDIA: &str = aged!(

@@ -24,6 +24,9 @@ const LEFT_OUT: [(&str, Option<&str>); 10] = [
     ("var/log/*", None),
 ];
 
+/// Files whose lines count and not their order: dpkg appends to them as it unpacks, in an order that apt chooses.
+const UNORDERED: &str = "var/lib/dpkg/triggers/*";
+
 /// How two roots compare.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Comparison {
@@ -72,15 +75,26 @@ fn difference(roots: &[Root; 2], path: &str) -> Result<Option<String>, String> {
     if left_entry != right_entry {
         return Ok(Some(format!("{left_entry} became {right_entry}")));
     }
-    let same = matches!(left_entry.kind, Kind::File { .. }).then(|| {
-        let [left, right] = [left, right].map(|root| fs::read(root.folder.join(path)));
-        Ok::<_, io::Error>(left? == right?)
-    });
-    match same.transpose() {
-        Ok(Some(false)) => Ok(Some("has other content".to_owned())),
-        Ok(_) => Ok(None),
-        Err(error) => Err(format!("could not read `{path}` of both roots: {error}")),
+    if !matches!(left_entry.kind, Kind::File { .. }) {
+        return Ok(None);
     }
+    let read = |root: &Root| {
+        let mut bytes = fs::read(root.folder.join(path))
+            .map_err(|error| format!("could not read `{path}`: {error}"))?;
+        if is_match(UNORDERED, path) {
+            bytes = sorted(&bytes);
+        }
+        Ok::<_, String>(bytes)
+    };
+    let same = read(left)? == read(right)?;
+    Ok((!same).then(|| "has other content".to_owned()))
+}
+
+/// Sorts lines.
+fn sorted(text: &[u8]) -> Vec<u8> {
+    let mut lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
+    lines.sort_unstable();
+    lines.concat()
 }
 
 /// Matches a path with one `*` at most in the pattern.
@@ -256,6 +270,26 @@ mod tests {
         });
         change("new", &|path| fs::create_dir(path).unwrap());
         change("var/log", &|path| fs::remove_dir(path).unwrap());
+        fs::remove_dir_all(left.parent().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn only_the_lines_of_triggers_may_be_in_another_order() {
+        let [left, right] = roots("order");
+        for (path, wanted) in [("var/lib/dpkg/triggers", 0), ("var/lib/dpkg/info", 1)] {
+            for (root, text) in [(&left, "a\nb\n"), (&right, "b\na\n")] {
+                fs::create_dir_all(root.join(path)).unwrap();
+                fs::write(root.join(path).join("File"), text).unwrap();
+            }
+            let found = compare(&left, &right).unwrap();
+            assert_eq!(found.different.len(), wanted, "{path}");
+            fs::remove_file(left.join(path).join("File")).unwrap();
+            fs::remove_file(right.join(path).join("File")).unwrap();
+        }
+        let triggers = "var/lib/dpkg/triggers/File";
+        fs::write(left.join(triggers), "a\nb\n").unwrap();
+        fs::write(right.join(triggers), "a\nc\n").unwrap();
+        assert_eq!(different(&left, &right), [triggers]);
         fs::remove_dir_all(left.parent().unwrap()).unwrap();
     }
 
