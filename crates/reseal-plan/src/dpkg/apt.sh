@@ -90,6 +90,7 @@ automatic() {
 say 'upgrading'
 marks=/var/lib/apt/extended_states
 automatic >"$work/automatic"
+[ ! -e "$marks" ] || cp "$marks" "$work/marks"
 case $mode in
     report)
         # shellcheck disable=SC2046 # one name a line, checked against the grammar; globbing is off
@@ -100,6 +101,10 @@ case $mode in
         lost=$(grep -v -x -F -f "$work/automatic.after" "$work/automatic") || lost=''
         # shellcheck disable=SC2086 # one name a line, as above
         [ -z "$lost" ] || apt-mark auto -- $lost >/dev/null || stop 93 'could not put marks of apt back'
+        # apt moves what it touches to the end of its file: if nothing else changed, the file stays as it was.
+        if [ -e "$work/marks" ] && [ "$(sort "$work/automatic")" = "$(automatic | sort)" ]; then
+            cp "$work/marks" "$marks"
+        fi
         ;;
     all)
         apt-get upgrade --with-new-pkgs --no-remove || stop 93 'could not upgrade the packages'
