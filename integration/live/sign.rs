@@ -3,6 +3,7 @@
 
 mod cli;
 mod judges;
+mod relay;
 mod signers;
 mod support;
 

@@ -1,17 +1,14 @@
 //! Patching, signing and promoting by the built binary; what it leaves is judged by the cosigns.
 
-use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, LazyLock};
-use std::thread;
+use std::sync::LazyLock;
 
 use reseal_sign::statement::predicate_type;
 use serde_json::{Value, json};
 
 use super::judges::{Judge, Proofs, Trust};
+use super::relay::Relay;
 use super::signers::Signatory;
 use super::support::{self, Image, Services, Site, site};
 use crate::site::{Site as Servers, digest, text};
@@ -582,54 +579,4 @@ fn what_verify_attests_is_promoted_and_taken_back() {
         servers.has(&format!("{live}:1.4")),
         "a tag that was new stays"
     );
-}
-
-/// Forwards to a registry until so many bytes have gone there; then it breaks every connection.
-struct Relay {
-    address: String,
-    left: Arc<AtomicI64>,
-}
-
-impl Relay {
-    fn start(target: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("an address").to_string();
-        let left = Arc::new(AtomicI64::new(i64::MAX));
-        let shared = left.clone();
-        thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                let Ok(server) = TcpStream::connect(&target) else {
-                    continue;
-                };
-                let (Ok(back_client), Ok(back_server)) = (client.try_clone(), server.try_clone())
-                else {
-                    continue;
-                };
-                let left = shared.clone();
-                thread::spawn(move || pump(client, server, Some(&left)));
-                thread::spawn(move || pump(back_server, back_client, None));
-            }
-        });
-        Self { address, left }
-    }
-
-    fn cut_after(&self, bytes: i64) {
-        self.left.store(bytes, Ordering::SeqCst);
-    }
-}
-
-fn pump(mut from: TcpStream, mut to: TcpStream, left: Option<&AtomicI64>) {
-    let mut buffer = vec![0; 64 << 10];
-    while let Ok(length @ 1..) = from.read(&mut buffer) {
-        let amount = i64::try_from(length).expect("a buffer is small");
-        if left.is_some_and(|left| left.fetch_sub(amount, Ordering::SeqCst) < amount) {
-            break;
-        }
-        if to.write_all(&buffer[..length]).is_err() {
-            break;
-        }
-    }
-    // Both ends may be gone already.
-    let _ = from.shutdown(Shutdown::Both);
-    let _ = to.shutdown(Shutdown::Both);
 }
