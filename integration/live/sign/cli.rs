@@ -529,7 +529,7 @@ fn what_verify_attests_is_promoted_and_taken_back() {
     );
     servers.crane(&["copy", &signed.reference(), &format!("{place}:copy")]);
     let (source, key) = (format!("{place}@{}", signed.digest), signed.key());
-    let signer = [
+    let by_key = [
         "--sign-key",
         &key,
         "--signing-config",
@@ -547,7 +547,7 @@ fn what_verify_attests_is_promoted_and_taken_back() {
         "--attest",
     ];
     for args in [&verify[..], &["sign", &source]] {
-        let output = reseal(&[args, &signer].concat(), &[]);
+        let output = reseal(&[args, &by_key].concat(), &[]);
         assert!(
             output.status.success(),
             "{args:?}: {}",
@@ -560,7 +560,7 @@ fn what_verify_attests_is_promoted_and_taken_back() {
     let image = servers.get("IMAGE_BULLSEYE_MULTI");
     servers.crane(&["copy", image, &format!("{live}:latest")]);
     let old = format!("{live}@{before}");
-    let output = reseal(&[&["sign", old.as_str()][..], &signer].concat(), &[]);
+    let output = reseal(&[&["sign", old.as_str()][..], &by_key].concat(), &[]);
     assert!(output.status.success(), "{}", text(&output.stderr));
 
     let record = signed.folder.path().join("back.json").display().to_string();
