@@ -42,6 +42,7 @@ test_rootfs() {
   rootfs bookworm arm64 minbase
   rootfs bookworm amd64 larger
   rootfs bullseye amd64 larger
+  rootfs trixie amd64 minbase
 } >/dev/null
 
 # trivy_report NAME ARCHITECTURE: the report of the real Trivy on a single image, which must find what report.py finds.
@@ -74,6 +75,10 @@ test_images() {
   image bookworm-multi oci amd64="$bookworm" arm64="$bookworm_arm"
   image bookworm-larger oci amd64="$larger"
   image bullseye-larger oci amd64="$(rootfs bullseye amd64 larger)"
+  # There are no advisories for trixie, so no report either.
+  "$here/images/image.py" make oci "$RUN/layouts/trixie" amd64="$(rootfs trixie amd64 minbase)" >/dev/null
+  "$here/images/image.py" push "$RUN/layouts/trixie" "http://127.0.0.1:$PORT_REGISTRY/test/trixie:1.4"
+  put_env IMAGE_TRIXIE "127.0.0.1:$PORT_REGISTRY/test/trixie:1.4"
   trivy_report bullseye amd64
   trivy_report bullseye-arm64 arm64
   trivy_report bookworm-larger amd64

@@ -88,7 +88,7 @@ const MEDIA: &str = aged!(
     gstreamer1.0-plugins-base ffmpeg default-jre-headless"
 );
 
-pub(super) const ALL: [Case; 16] = [
+pub(super) const ALL: [Case; 17] = [
     case("BOOKWORM_LARGER", "amd64", Some("BOOKWORM_LARGER_AMD64")),
     case("BOOKWORM_LARGER", "amd64", None),
     case("BULLSEYE_LARGER", "amd64", None),
@@ -106,6 +106,13 @@ pub(super) const ALL: [Case; 16] = [
     changed("BOOKWORM", "tools", TOOLS),
     changed("BOOKWORM", "servers", SERVERS),
     changed("BOOKWORM", "media", MEDIA),
+    changed(
+        "TRIXIE",
+        "programs",
+        aged!(
+            "ca-certificates curl openssl perl python3 nginx git rsync unzip openssh-client postgresql-client redis-server"
+        ),
+    ),
 ];
 
 impl Case {

@@ -70,11 +70,14 @@ impl Engines<'_> {
         if !output.status.success() {
             return Ok(Err(value));
         }
+        if value["outcome"] != "patched" {
+            return Err(format!("nothing was patched: {}", value["outcome"]));
+        }
         let patched = &value["patched"];
         let (Some(name), Some(digest)) =
             (patched["reference"].as_str(), patched["digest"].as_str())
         else {
-            return Err(format!("nothing was patched: {}", value["outcome"]));
+            return Err("the result does not name the patched image".to_owned());
         };
         let repository = name.split('@').next().unwrap_or(name);
         Ok(Ok(Patched {
