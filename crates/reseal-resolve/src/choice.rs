@@ -21,10 +21,21 @@ pub(crate) struct Answer<'s> {
     pub(crate) marked: &'s [VersionId],
     /// Whether the marked ones were asked for by name, which makes apt hold on to what they need.
     pub(crate) by_name: bool,
+    /// Whether apt marks what marking leaves broken at once: since 2.5.2, the version that also
+    /// began to upgrade by source.
+    pub(crate) at_once: bool,
+}
+
+/// What speaks against an answer.
+pub(crate) enum Objection {
+    /// apt would try this version before the one that the answer has.
+    Rather(VersionId),
+    /// Which answer apt has cannot be told.
+    Unclear(Unresolved),
 }
 
 /// Checks every change of an answer.
-pub(crate) fn check(pool: &Pool<'_>, cone: &Cone, answer: &Answer<'_>) -> Result<(), Unresolved> {
+pub(crate) fn check(pool: &Pool<'_>, cone: &Cone, answer: &Answer<'_>) -> Result<(), Objection> {
     let checker = Checker { pool, cone, answer };
     let mut chosen: BTreeSet<VersionId> = answer.marked.iter().copied().collect();
     checker.follow(&mut chosen, answer.marked.to_vec())?;
@@ -36,13 +47,11 @@ pub(crate) fn check(pool: &Pool<'_>, cone: &Cone, answer: &Answer<'_>) -> Result
         .filter(|id| !pool.versions[*id].is_installed() && !chosen.contains(id))
         .collect();
     for change in &rest {
-        if checker.pushes(*change, &rest) {
-            return Err(Unresolved::Choice {
-                explanation: format!(
-                    "`{}` has to come in for another package, and pushes out more",
-                    pool.shown_version(*change)
-                ),
-            });
+        if !answer.at_once && checker.pushes(*change, &rest) {
+            return Err(objection(format!(
+                "`{}` has to come in for another package, and pushes out more",
+                pool.shown_version(*change)
+            )));
         }
         let without = Scenario {
             require: answer.marked.to_vec(),
@@ -50,12 +59,10 @@ pub(crate) fn check(pool: &Pool<'_>, cone: &Cone, answer: &Answer<'_>) -> Result
             ..Scenario::default()
         };
         if solve(pool, cone, &without).is_some() {
-            return Err(Unresolved::Choice {
-                explanation: format!(
-                    "there is a way with and one without `{}`",
-                    pool.shown_version(*change)
-                ),
-            });
+            return Err(objection(format!(
+                "there is a way with and one without `{}`",
+                pool.shown_version(*change)
+            )));
         }
     }
     chosen.extend(&rest);
@@ -76,8 +83,8 @@ impl Checker<'_, '_> {
         version.is_installed() && (outside || self.answer.solution.contains(&id))
     }
 
-    /// Tells whether a change that nothing marks pushes out another such one's old version. apt's
-    /// repair of what marking left broken does not look that far in each of its versions.
+    /// Tells whether a change that nothing marks pushes out another such one's old version: the repair
+    /// of what marking left broken does not look that far.
     fn pushes(&self, change: VersionId, rest: &[VersionId]) -> bool {
         let pool = self.pool;
         let pushed = pool.versions[change]
@@ -96,7 +103,7 @@ impl Checker<'_, '_> {
         &self,
         chosen: &mut BTreeSet<VersionId>,
         mut queue: Vec<VersionId>,
-    ) -> Result<(), Unresolved> {
+    ) -> Result<(), Objection> {
         let (pool, answer) = (self.pool, self.answer);
         while let Some(from) = queue.pop() {
             for group in &pool.versions[from].depends.0 {
@@ -107,7 +114,7 @@ impl Checker<'_, '_> {
                 let met = solutions
                     .iter()
                     .any(|id| self.stays(*id) || (!answer.by_name && answer.marked.contains(id)));
-                if met {
+                if met || self.cone.always(pool, &solutions) {
                     continue;
                 }
                 match first(pool, self.cone, from, group) {
@@ -116,6 +123,9 @@ impl Checker<'_, '_> {
                             queue.push(first);
                         }
                     }
+                    Some(first) if self.is_free(&solutions) => {
+                        return Err(Objection::Rather(first));
+                    }
                     _ => return unclear(pool, from, group),
                 }
             }
@@ -123,10 +133,25 @@ impl Checker<'_, '_> {
         Ok(())
     }
 
+    /// Tells whether nothing else asks for what meets a dependency: then the order of alternatives
+    /// alone decides, while otherwise it also counts which of them apt comes to first.
+    fn is_free(&self, solutions: &[VersionId]) -> bool {
+        let without = Scenario {
+            require: self.answer.marked.to_vec(),
+            forbid: solutions
+                .iter()
+                .copied()
+                .filter(|id| self.answer.solution.contains(id))
+                .collect(),
+            ..Scenario::default()
+        };
+        solve(self.pool, self.cone, &without).is_some()
+    }
+
     /// Checks packages that stay although something that they need goes.
     ///
     /// apt upgrades such a package if it can, also where only one of several alternatives goes.
-    fn stayers(&self, chosen: &BTreeSet<VersionId>) -> Result<(), Unresolved> {
+    fn stayers(&self, chosen: &BTreeSet<VersionId>) -> Result<(), Objection> {
         let (pool, answer) = (self.pool, self.answer);
         let installed = pool.packages.iter().filter_map(|package| package.installed);
         for from in installed.filter(|id| self.stays(*id)) {
@@ -169,14 +194,16 @@ fn may_be_pulled(pool: &Pool<'_>, solutions: &[VersionId]) -> bool {
     pool.versions[*only].is_installed() && package.newer.is_some() && !package.held
 }
 
-fn unclear(pool: &Pool<'_>, from: VersionId, group: &[Relation]) -> Result<(), Unresolved> {
-    Err(Unresolved::Choice {
-        explanation: format!(
-            "the dependency of `{}` on `{}` can be met in more than one way",
-            pool.shown_version(from),
-            Relations(vec![group.to_vec()]),
-        ),
-    })
+fn unclear(pool: &Pool<'_>, from: VersionId, group: &[Relation]) -> Result<(), Objection> {
+    Err(objection(format!(
+        "the dependency of `{}` on `{}` can be met in more than one way",
+        pool.shown_version(from),
+        Relations(vec![group.to_vec()]),
+    )))
+}
+
+fn objection(explanation: String) -> Objection {
+    Objection::Unclear(Unresolved::Choice { explanation })
 }
 
 /// Returns what apt marks first for a dependency; `None` if that cannot be told.

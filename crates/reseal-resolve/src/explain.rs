@@ -9,6 +9,9 @@ use crate::{
     pool::{Pool, VersionId},
 };
 
+/// How many packages are looked at in search of a reason; each is a call within a call.
+const LONGEST: usize = 200;
+
 /// Returns the first thing that stands in the way of a version, following what it alone can have.
 pub(crate) fn explain(pool: &Pool<'_>, cone: &Cone, version: VersionId) -> String {
     reason(pool, cone, version, &mut BTreeSet::new()).unwrap_or_else(|| {
@@ -25,7 +28,7 @@ fn reason(
     from: VersionId,
     seen: &mut BTreeSet<VersionId>,
 ) -> Option<String> {
-    if !seen.insert(from) {
+    if seen.len() > LONGEST || !seen.insert(from) {
         return None;
     }
     let version = &pool.versions[from];

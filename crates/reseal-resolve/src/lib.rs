@@ -45,6 +45,7 @@ mod choice;
 mod cone;
 mod error;
 mod explain;
+mod order;
 mod policy;
 mod pool;
 mod preferences;

@@ -49,6 +49,11 @@ pub(crate) fn solve(
         unions: RefCell::default(),
         strings: RefCell::default(),
     };
+    let inside = |id: &VersionId| cone.contains(pool.versions[*id].package);
+    if !scenario.require.iter().all(inside) {
+        // Outside of the cone nothing was looked at, so nothing there can be asked for.
+        return None;
+    }
     let required = scenario
         .require
         .iter()

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use reseal_pkg::dpkg::Relations;
-
 use crate::{
     Resolution, Resolved, Universe, Unresolved, Want,
-    choice::{self, Answer},
+    choice::{self, Answer, Objection},
     cone::Cone,
     explain::explain,
+    order::in_order,
     pool::{PackageId, Pool, VersionId},
     preferences::default_release_problem,
     problem::{Scenario, solve},
@@ -34,53 +33,6 @@ pub(crate) fn resolve(universe: &Universe<'_>, want: &Want) -> Result<Resolved, 
         Want::Packages(wanted) => run.packages(wanted),
         Want::All => run.all(),
     }
-}
-
-/// Checks that what is installed fits together: apt does nothing before that is so.
-fn in_order(pool: &Pool<'_>) -> Result<(), Unresolved> {
-    let fail = |explanation| Err(Unresolved::Broken { explanation });
-    for (id, version) in pool.versions.iter().enumerate() {
-        if !version.is_installed() {
-            continue;
-        }
-        for group in &version.depends.0 {
-            let met = group.iter().any(|relation| {
-                let solutions = pool.solutions(id, relation);
-                solutions.iter().any(|s| pool.versions[*s].is_installed())
-            });
-            if !met {
-                return fail(format!(
-                    "`{}` needs `{}`, which is not installed",
-                    pool.shown_version(id),
-                    Relations(vec![group.clone()])
-                ));
-            }
-        }
-        for relation in version.negative() {
-            for other in pool.excluded(id, relation) {
-                if pool.versions[other].is_installed() {
-                    return fail(format!(
-                        "`{}` cannot be beside `{}`",
-                        pool.shown_version(id),
-                        pool.shown_version(other)
-                    ));
-                }
-            }
-        }
-        for sibling in pool.named(pool.package_of(id).name) {
-            if let Some(other) = pool.packages[*sibling].installed
-                && other != id
-                && !pool.side_by_side(id, other)
-            {
-                return fail(format!(
-                    "`{}` cannot be beside `{}`",
-                    pool.shown_version(id),
-                    pool.shown_version(other)
-                ));
-            }
-        }
-    }
-    Ok(())
 }
 
 struct Run<'a> {
@@ -124,18 +76,12 @@ impl Run<'_> {
                 require: require.clone(),
                 ..Scenario::default()
             };
-            let Some(solution) = solve(pool, &cone, &scenario) else {
+            if solve(pool, &cone, &scenario).is_none() {
                 return self.why_not(&require, &cone);
-            };
-            let solution = self.least(&cone, &require, solution);
+            }
+            let solution = self.as_apt_does(&cone, &require, &scenario, true)?;
             let siblings = self.siblings(&there, &solution);
             if siblings.is_empty() {
-                let answer = Answer {
-                    solution: &solution,
-                    marked: &require,
-                    by_name: true,
-                };
-                choice::check(pool, &cone, &answer)?;
                 return Ok(Resolved::Done(self.resolution(&solution, kept_back)));
             }
             require.extend(siblings);
@@ -225,7 +171,9 @@ impl Run<'_> {
             stuck.push(*version);
         }
         let marked = taken(&solution);
-        let solution = self.least(&cone, &marked, solution);
+        let mut scenario = newest.clone();
+        scenario.require.clone_from(&marked);
+        let solution = self.as_apt_does(&cone, &marked, &scenario, false)?;
         for version in stuck {
             let package = pool.versions[version].package;
             let why = explain(pool, &cone, version);
@@ -247,13 +195,37 @@ impl Run<'_> {
             }
             kept_back.push((pool.shown(package), why));
         }
-        let answer = Answer {
-            solution: &solution,
-            marked: &marked,
-            by_name: false,
-        };
-        choice::check(pool, &cone, &answer)?;
         Ok(Resolved::Done(self.resolution(&solution, kept_back)))
+    }
+
+    /// Finds the solution with the least changes, and among those with a choice the one that apt has.
+    fn as_apt_does(
+        &self,
+        cone: &Cone,
+        marked: &[VersionId],
+        scenario: &Scenario,
+        by_name: bool,
+    ) -> Result<BTreeSet<VersionId>, Unresolved> {
+        let pool = &self.pool;
+        let mut scenario = scenario.clone();
+        loop {
+            let solution = solve(pool, cone, &scenario).ok_or_else(|| Unresolved::Choice {
+                explanation: "what it would try first does not go together".to_owned(),
+            })?;
+            let solution = self.least(cone, &scenario.require, solution);
+            let answer = Answer {
+                solution: &solution,
+                marked,
+                by_name,
+                at_once: self.universe.by_source,
+            };
+            match choice::check(pool, cone, &answer) {
+                Ok(()) => return Ok(solution),
+                Err(Objection::Unclear(why)) => return Err(why),
+                // Each is in the solution from then on, so that this ends.
+                Err(Objection::Rather(first)) => scenario.require.push(first),
+            }
+        }
     }
 
     /// Takes away every change that the others can do without, new packages before upgrades.
@@ -317,15 +289,9 @@ impl Run<'_> {
         }
         scenario.removal = true;
         if let Some(solution) = solve(pool, cone, &scenario) {
-            let stays = |package: &PackageId| {
-                cone.options(pool, *package)
-                    .any(|id| solution.contains(&id))
-            };
-            let gone = cone
-                .members()
-                .filter(|id| pool.packages[*id].installed.is_some() && !stays(id));
+            let gone = self.gone(cone, &solution);
             return Err(Unresolved::Removal {
-                packages: gone.map(|id| pool.shown(id)).collect(),
+                packages: gone.into_iter().map(|id| pool.shown(id)).collect(),
             });
         }
         let explanation = require
@@ -339,6 +305,37 @@ impl Run<'_> {
                 |version| explain(pool, cone, *version),
             );
         Err(Unresolved::Unsatisfiable { explanation })
+    }
+
+    /// Returns the installed packages that are not in a solution, with those that need them.
+    fn gone(&self, cone: &Cone, solution: &BTreeSet<VersionId>) -> BTreeSet<PackageId> {
+        let pool = &self.pool;
+        let mut present: BTreeSet<VersionId> = solution.clone();
+        let packages = pool.packages.iter().enumerate();
+        let outside = packages.filter(|(id, _)| !cone.contains(*id));
+        present.extend(outside.filter_map(|(_, package)| package.installed));
+        loop {
+            let lost = present.iter().copied().find(|id| {
+                let mut groups = pool.versions[*id].depends.0.iter();
+                groups.any(|group| {
+                    let solutions = pool.all_solutions(*id, group);
+                    !solutions.iter().any(|id| present.contains(id))
+                })
+            });
+            match lost {
+                Some(id) => present.remove(&id),
+                None => break,
+            };
+        }
+        let stays: BTreeSet<PackageId> = present
+            .iter()
+            .map(|id| pool.versions[*id].package)
+            .collect();
+        let packages = pool.packages.iter().enumerate();
+        packages
+            .filter(|(id, package)| package.installed.is_some() && !stays.contains(id))
+            .map(|(id, _)| id)
+            .collect()
     }
 
     fn not_older(&self, id: PackageId) -> Result<(), Unresolved> {

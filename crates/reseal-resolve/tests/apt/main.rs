@@ -12,4 +12,5 @@ mod chance;
 mod generated;
 mod pins;
 mod real;
+mod sound;
 mod world;
