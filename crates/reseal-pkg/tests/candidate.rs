@@ -22,7 +22,7 @@ fn parse_all(index: &str) -> Vec<Result<Option<Candidate>, PkgError>> {
         out.push(Candidate::parse(stanza));
         ControlFlow::Continue(())
     })
-    .unwrap();
+    .expect("a reader of memory does not fail");
     out
 }
 
