@@ -116,6 +116,9 @@ pub enum Want {
     /// [`Universe::by_source`] says so.
     Packages(Vec<(String, String)>),
     /// Upgrade all, as `apt-get upgrade --with-new-pkgs --no-install-recommends` does.
+    ///
+    /// Phased updates count as for everybody, as they do for apt in an image without a machine id
+    /// (`etc/machine-id`); one that has an id and such candidates is for the caller to refuse.
     All,
 }
 
