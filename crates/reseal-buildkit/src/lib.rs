@@ -45,5 +45,6 @@ pub use export::{ExportSink, Exported, ExportedLayer, ExportedManifest};
 pub use gateway::{DirEntry, Gateway, Ref, Stat};
 pub use private_daemon::*;
 pub use progress::SolveEvent;
-pub use session::{AuthProvider, ContentSource, Credentials, Secret, Token, TokenRequest};
+pub use reseal_net::Secret;
+pub use session::{AuthProvider, ContentSource, Credentials, Token, TokenRequest};
 pub use solve::{BuildOptions, Output, build};

@@ -1,7 +1,7 @@
 //! Logins for the daemon: it asks through the session, and a daemon that can takes a token and never sees a password.
 
 use async_trait::async_trait;
-use reseal_buildkit::{AuthProvider, Credentials, Secret, Token, TokenRequest};
+use reseal_buildkit::{AuthProvider, Credentials, Token, TokenRequest};
 use reseal_registry::Registries;
 
 /// Answers the daemon from the same logins that the client uses.
@@ -13,7 +13,7 @@ impl AuthProvider for DaemonAuth {
         match self.0.credentials().get(host).await {
             Ok(Some(found)) => Some(Credentials {
                 username: found.username,
-                secret: Secret::new(found.secret.expose().to_owned()),
+                secret: found.secret,
                 identity_token: found.identity_token,
             }),
             Ok(None) => None,
@@ -36,7 +36,7 @@ impl AuthProvider for DaemonAuth {
             .await
             .map_err(|error| error.to_string())?;
         Ok(Token {
-            token: Secret::new(secret.expose().to_owned()),
+            token: secret,
             expires_in,
             issued_at: 0,
         })

@@ -139,7 +139,7 @@ impl Client {
         }
         let wait = error
             .retry_after()
-            .unwrap_or_else(|| retry::back_off(attempt));
+            .unwrap_or_else(|| reseal_net::back_off(attempt));
         if wait > retry::LONGEST_PAUSE {
             return false;
         }
@@ -346,7 +346,7 @@ impl Client {
     pub(crate) async fn refusal(&self, call: &Call<'_>, response: Response) -> StoreError {
         let status = response.status().as_u16();
         let retry_after =
-            retry::retry_after(response.headers(), self.shared.settings.sleeper.now());
+            reseal_net::retry_after(response.headers(), self.shared.settings.sleeper.now());
         let registry = self.registry.clone();
         if status == 429 {
             let limit = retry::quota(response.headers());

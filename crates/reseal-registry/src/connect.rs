@@ -1,13 +1,12 @@
 //! Chooses scheme and HTTP client for a host.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::Url;
+use reseal_net::{causes, is_loopback, tls_errors};
 
 use crate::error::StoreError;
 use crate::settings::RegistrySettings;
@@ -100,33 +99,19 @@ pub(crate) fn authority(url: &Url) -> String {
         .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-/// Tells whether `host[:port]` is this machine by its very name.
-pub(crate) fn is_loopback(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(rest),
-        None => host.split(':').next().unwrap_or(host),
-    };
-    name == "localhost"
-        || name.ends_with(".localhost")
-        || name
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
-}
-
 /// Makes a store error of a failed exchange, with advice where the cause is a known one.
 pub(crate) fn failure(registry: &str, error: reqwest::Error) -> StoreError {
     let error = error.without_url();
     let (mut advice, mut transient) = (None, !error.is_builder());
-    let mut link: Option<&(dyn Error + 'static)> = Some(&error);
-    while let Some(cause) = link {
-        match tls_error(cause) {
-            Some(rustls::Error::InvalidCertificate(_)) => {
+    for cause in tls_errors(&error) {
+        match cause {
+            rustls::Error::InvalidCertificate(_) => {
                 transient = false;
                 advice = Some(format!(
                     "give the authority that signed its certificate with `--registry-ca FILE`, or put it in /etc/docker/certs.d/{registry}/ca.crt"
                 ));
             }
-            Some(rustls::Error::InvalidMessage(_)) => {
+            rustls::Error::InvalidMessage(_) => {
                 transient = false;
                 advice = Some(format!(
                     "if {registry} speaks plain HTTP, say so with `--plain-http {registry}`"
@@ -134,7 +119,6 @@ pub(crate) fn failure(registry: &str, error: reqwest::Error) -> StoreError {
             }
             _ => {}
         }
-        link = cause.source();
     }
     StoreError::Transport {
         registry: registry.to_owned(),
@@ -142,28 +126,6 @@ pub(crate) fn failure(registry: &str, error: reqwest::Error) -> StoreError {
         advice,
         transient,
     }
-}
-
-/// Finds a TLS error in a cause. I/O errors hide what they wrap from the chain of causes, and may wrap one another.
-fn tls_error<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    if let Some(found) = cause.downcast_ref::<rustls::Error>() {
-        return Some(found);
-    }
-    tls_error(cause.downcast_ref::<std::io::Error>()?.get_ref()?)
-}
-
-/// Joins the chain of causes, less what a cause repeats of the one before.
-fn causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut link = error.source();
-    while let Some(cause) = link {
-        let more = cause.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        link = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -37,7 +37,6 @@ mod registries;
 mod remote;
 mod reply;
 mod retry;
-mod secret;
 mod settings;
 mod store;
 mod text;
@@ -48,7 +47,7 @@ pub use credentials::{Credential, CredentialError, CredentialStore};
 pub use error::{Class, StoreError};
 pub use layout::Layout;
 pub use registries::Registries;
-pub use secret::Secret;
+pub use reseal_net::Secret;
 pub use settings::{RealTime, RegistrySettings, Sleeper, Wait};
 pub use store::{
     BlobReader, BlobSource, Copied, Counts, MANIFEST_LIMIT, OpenBlob, Store, Target, copy_blob,

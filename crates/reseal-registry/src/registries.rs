@@ -9,9 +9,9 @@ use crate::client::{Client, Shared};
 use crate::error::StoreError;
 use crate::mirror::Mirrored;
 use crate::remote::Remote;
-use crate::secret::Secret;
 use crate::settings::RegistrySettings;
 use crate::store::{Counters, Counts, Store};
+use reseal_net::Secret;
 
 /// Opens repositories that share connections, tokens and credentials. Cheap to clone.
 #[derive(Clone)]

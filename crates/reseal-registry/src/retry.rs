@@ -1,40 +1,11 @@
-//! When and how long to wait before a request is sent again.
+//! What a registry says about its limits, and how long it is waited for.
 
-use std::hash::{BuildHasher as _, RandomState};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::HeaderMap;
 
 /// A server that asks for a longer pause than this is not waited for: the run fails at once and says how long it would be.
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(120);
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
-
-/// Returns the pause after the failed try number `attempt` (from 0): it doubles, and half of it is left to chance so that jobs
-/// which were refused together do not come back together.
-pub(crate) fn back_off(attempt: u32) -> Duration {
-    // A fresh hasher is randomly seeded: chance enough here, and no crate for it.
-    with_jitter(attempt, RandomState::new().hash_one(attempt))
-}
-
-fn with_jitter(attempt: u32, random: u64) -> Duration {
-    let full = FIRST_PAUSE
-        .saturating_mul(1 << attempt.min(16))
-        .min(LONGEST_BACK_OFF);
-    let half = full / 2;
-    let per_mille = u32::try_from(random % 1001).unwrap_or(0);
-    half + half * per_mille / 1000
-}
-
-/// Reads `Retry-After`: seconds, or an HTTP date.
-pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = httpdate::parse_http_date(text).ok()?;
-    Some(date.duration_since(now).unwrap_or(Duration::ZERO))
-}
 
 /// Reads the quota headers that registries send, in words.
 pub(crate) fn quota(headers: &HeaderMap) -> Option<String> {
@@ -60,44 +31,6 @@ pub(crate) fn quota(headers: &HeaderMap) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn pauses_double_up_to_a_bound_and_vary_by_half() {
-        for (attempt, low, high) in [
-            (0, 250, 500),
-            (1, 500, 1000),
-            (3, 2000, 4000),
-            (6, 15_000, 30_000),
-            (40, 15_000, 30_000),
-        ] {
-            assert_eq!(with_jitter(attempt, 0), Duration::from_millis(low));
-            assert_eq!(with_jitter(attempt, 1000), Duration::from_millis(high));
-            let real = back_off(attempt);
-            assert!(real >= Duration::from_millis(low) && real <= Duration::from_millis(high));
-        }
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777); // 1994-11-06 08:49:37
-        for (text, expected) in [
-            ("7", Some(7)),
-            (" 0 ", Some(0)),
-            ("Sun, 06 Nov 1994 08:50:07 GMT", Some(30)),
-            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
-            ("soon", None),
-            ("-4", None),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(RETRY_AFTER, text.parse().unwrap());
-            assert_eq!(
-                retry_after(&headers, now),
-                expected.map(Duration::from_secs),
-                "{text}"
-            );
-        }
-        assert_eq!(retry_after(&HeaderMap::new(), now), None);
-    }
 
     #[test]
     fn quota_headers_become_words() {

@@ -1,11 +1,8 @@
 //! Which certificates are trusted and shown: the system's roots, extra authorities, and docker's `certs.d` folders.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 
 use crate::error::StoreError;
 
@@ -57,58 +54,14 @@ pub(crate) fn configure(
     host: &HostFiles,
     system_roots: bool,
 ) -> Result<ClientConfig, StoreError> {
-    let mut roots = RootCertStore::empty();
-    if system_roots {
-        // Honours SSL_CERT_FILE and SSL_CERT_DIR. One broken certificate in the system's store is no reason to stop;
-        // a store without any is found out by the first connection.
-        let loaded = rustls_native_certs::load_native_certs();
-        for error in &loaded.errors {
-            tracing::debug!(%error, "a system certificate could not be read");
-        }
-        roots.add_parsable_certificates(loaded.certs);
-    }
-    for file in ca_files.iter().chain(&host.authorities) {
-        let certificates = certificates(file)?;
-        let count = certificates.len();
-        let (added, _) = roots.add_parsable_certificates(certificates);
-        if added < count || count == 0 {
-            return Err(unusable(
-                file,
-                "it holds no certificate, or one that is damaged",
-            ));
-        }
-    }
-    let builder =
-        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| StoreError::Settings {
-                why: error.to_string(),
-            })?
-            .with_root_certificates(roots);
-    let mut config = match host.clients.first() {
-        None => builder.with_no_client_auth(),
-        Some((chain, key)) => {
-            let secret = PrivateKeyDer::from_pem_file(key)
-                .map_err(|error| unusable(key, &error.to_string()))?;
-            builder
-                .with_client_auth_cert(certificates(chain)?, secret)
-                .map_err(|error| unusable(chain, &error.to_string()))?
-        }
-    };
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
-}
-
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, StoreError> {
-    CertificateDer::pem_file_iter(file)
-        .and_then(Iterator::collect)
-        .map_err(|error| unusable(file, &error.to_string()))
-}
-
-fn unusable(file: &Path, why: &str) -> StoreError {
-    StoreError::Settings {
-        why: format!("could not use certificate file {}: {why}", file.display()),
-    }
+    let authorities = ca_files.iter().chain(&host.authorities);
+    let client = host.clients.first();
+    reseal_net::tls::configure(
+        system_roots,
+        authorities.map(PathBuf::as_path),
+        client.map(|(chain, key)| (chain.as_path(), key.as_path())),
+    )
+    .map_err(|why| StoreError::Settings { why })
 }
 
 #[cfg(test)]

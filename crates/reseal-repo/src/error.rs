@@ -250,7 +250,7 @@ impl RepoError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::RateLimited { .. } => true,
-            Self::Refused { status, .. } => matches!(status, 408 | 500 | 502 | 503 | 504),
+            Self::Refused { status, .. } => reseal_net::may_pass(*status),
             Self::Transport { transient, .. } => *transient,
             _ => false,
         }
@@ -267,18 +267,11 @@ impl RepoError {
 
     /// Makes an error of a failed file operation.
     pub(crate) fn file(action: &'static str, path: &Path, error: &io::Error) -> Self {
-        let full = matches!(
-            error.kind(),
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-        );
+        let (why, full) = reseal_net::disk(error);
         Self::File {
             action,
             path: path.to_owned(),
-            why: if full {
-                "no space is left on the disk".to_owned()
-            } else {
-                error.to_string()
-            },
+            why,
             full,
         }
     }

@@ -25,7 +25,6 @@ mod folder;
 mod http;
 pub mod openpgp;
 mod package;
-mod secret;
 mod settings;
 
 pub use cache::{Cache, Usage};
@@ -34,5 +33,5 @@ pub use error::{Class, RepoError};
 pub use folder::Folder;
 pub use http::Downloads;
 pub use package::PackageFile;
-pub use secret::Secret;
+pub use reseal_net::Secret;
 pub use settings::{Counts, HttpSettings, Login, RealTime, Sleeper};

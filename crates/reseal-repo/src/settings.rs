@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::secret::Secret;
+use reseal_net::Secret;
 
 /// Time, as far as retries need it. Tests put in one that does not take any.
 #[async_trait]

@@ -7,9 +7,10 @@ use serde_json::Value;
 use crate::shell::{cargo, output, root};
 
 /// Each crate of the workspace with the crates of the workspace that it may use outside its tests.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("reseal-proto", &[]),
     ("reseal-oci", &[]),
+    ("reseal-net", &[]),
     ("reseal-report", &[]),
     ("reseal-pkg", &[]),
     ("reseal-llb", &["reseal-proto"]),
@@ -17,16 +18,22 @@ const ARROWS: [(&str, &[&str]); 17] = [
         "reseal-plan",
         &["reseal-report", "reseal-pkg", "reseal-llb", "reseal-oci"],
     ),
-    ("reseal-buildkit", &["reseal-llb", "reseal-proto"]),
-    ("reseal-registry", &["reseal-oci"]),
+    (
+        "reseal-buildkit",
+        &["reseal-llb", "reseal-proto", "reseal-net"],
+    ),
+    ("reseal-registry", &["reseal-oci", "reseal-net"]),
     ("reseal-rootfs", &["reseal-oci"]),
     (
         "reseal-native",
         &["reseal-oci", "reseal-pkg", "reseal-rootfs"],
     ),
     ("reseal-resolve", &["reseal-pkg"]),
-    ("reseal-repo", &["reseal-pkg"]),
-    ("reseal-sign", &["reseal-oci", "reseal-registry"]),
+    ("reseal-repo", &["reseal-pkg", "reseal-net"]),
+    (
+        "reseal-sign",
+        &["reseal-oci", "reseal-registry", "reseal-net"],
+    ),
     (
         "reseal-pipeline",
         &[

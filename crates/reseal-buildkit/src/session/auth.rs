@@ -1,10 +1,10 @@
 //! Registry credentials for the daemon's pulls. A daemon that knows the token authority gets short-lived tokens and
 //! never sees a password.
 
-use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use reseal_net::Secret;
 use reseal_proto::auth::auth_server::Auth;
 use reseal_proto::auth::{
     CredentialsRequest, CredentialsResponse, FetchTokenRequest, FetchTokenResponse,
@@ -14,34 +14,6 @@ use reseal_proto::auth::{
 use tonic::{Request, Response, Status};
 
 use super::authority::Authority;
-
-/// A password or token. It prints as `****`.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a secret value.
-    pub fn new(value: impl Into<String>) -> Self {
-        Self(value.into())
-    }
-
-    /// Returns the value, for the wire only.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("****")
-    }
-}
-
-impl fmt::Display for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("****")
-    }
-}
 
 /// What a registry accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]

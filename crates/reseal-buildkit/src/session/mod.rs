@@ -26,7 +26,7 @@ use tokio_util::io::ReaderStream;
 use tonic::metadata::MetadataValue;
 use tonic::service::Routes;
 
-pub use auth::{AuthProvider, Credentials, Secret, Token, TokenRequest};
+pub use auth::{AuthProvider, Credentials, Token, TokenRequest};
 pub(crate) use authority::Authority;
 pub use content::ContentSource;
 

@@ -14,8 +14,8 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use crate::client::Client;
 use crate::credentials::Credential;
 use crate::error::StoreError;
-use crate::secret::Secret;
 use challenge::Challenge;
+use reseal_net::Secret;
 use scope::Scopes;
 
 /// How often the answer to a challenge is given: at first, and once more if the registry then names a right that it had not.

@@ -10,7 +10,7 @@ use crate::client::{Call, Client, Payload};
 use crate::connect::authority;
 use crate::credentials::Credential;
 use crate::error::StoreError;
-use crate::secret::Secret;
+use reseal_net::Secret;
 
 const TOKEN_LIMIT: u64 = 1024 * 1024;
 /// How long a token holds whose service does not say: the token specification's default, and its minimum.

@@ -8,7 +8,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 
 use super::{Credential, CredentialError};
-use crate::secret::Secret;
+use reseal_net::Secret;
 
 /// Some tools leave the padding out.
 const BASE64: GeneralPurpose = GeneralPurpose::new(

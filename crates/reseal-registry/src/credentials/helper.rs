@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
 use super::{Credential, CredentialError};
-use crate::secret::Secret;
+use reseal_net::Secret;
 
 /// More than any helper says.
 const OUTPUT_LIMIT: u64 = 1024 * 1024;

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use crate::secret::Secret;
 use file::ConfigFile;
 use helper::Helper;
+use reseal_net::Secret;
 
 /// How long a credential helper may take.
 const HELPER_TIMEOUT: Duration = Duration::from_secs(30);

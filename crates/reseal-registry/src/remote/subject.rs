@@ -7,9 +7,9 @@ use tokio::sync::Mutex;
 
 use super::Remote;
 use crate::error::StoreError;
+use crate::referrers;
 use crate::settings::Wait;
 use crate::store::Target;
-use crate::{referrers, retry};
 
 /// How often the index of referrers is written when others write to it too.
 const TRIES: u32 = 8;
@@ -58,7 +58,7 @@ impl Remote {
                 return Ok(());
             }
             tracing::debug!(attempt, tag = %target, "another writer replaced the index of referrers");
-            let pause = retry::back_off(attempt);
+            let pause = reseal_net::back_off(attempt);
             let sleeper = &self.client.shared.settings.sleeper;
             sleeper.sleep(Wait::Retry, pause).await;
         }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::config::fragments;
 use crate::error::RepoError;
-use crate::secret::Secret;
 use crate::settings::Login;
+use reseal_net::Secret;
 
 /// Reads `auth.conf` and `auth.conf.d/*.conf`, of the image or of the user: paths are those below the root of either.
 pub fn read_auth(files: &BTreeMap<String, Vec<u8>>) -> Result<Vec<Login>, RepoError> {

@@ -1,16 +1,12 @@
 //! HTTP clients: who is trusted, and which way a request goes.
 
 use std::collections::BTreeMap;
-use std::error::Error;
-use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::Url;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
+use reseal_net::{causes, is_loopback, tls_errors};
 
 use crate::error::RepoError;
 use crate::settings::{HttpSettings, ProxyRule};
@@ -41,8 +37,9 @@ impl Clients {
 
     /// Returns the client for an address.
     pub(super) fn for_url(&self, url: &Url) -> Result<reqwest::Client, RepoError> {
-        let key = (url.scheme() == "https", is_loopback(url));
-        let (secure, local) = key;
+        let secure = url.scheme() == "https";
+        let local = is_loopback(url.host_str().unwrap_or_default());
+        let key = (secure, local);
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = pools.get(&key) {
             return Ok(client.clone());
@@ -89,76 +86,24 @@ fn proxy_of(rules: &[ProxyRule], url: &Url) -> Option<Url> {
     Url::parse(&rule.proxy).ok()
 }
 
-/// Makes the TLS side of a client. Without `system_roots` it trusts nobody: for servers without TLS.
-fn tls(ca: &[PathBuf], system_roots: bool) -> Result<ClientConfig, RepoError> {
-    let mut roots = RootCertStore::empty();
-    if system_roots {
-        // Honours SSL_CERT_FILE and SSL_CERT_DIR. One broken certificate in the system's store is no reason to stop.
-        let loaded = rustls_native_certs::load_native_certs();
-        for error in &loaded.errors {
-            tracing::debug!(%error, "a system certificate could not be read");
-        }
-        roots.add_parsable_certificates(loaded.certs);
-    }
-    for file in ca {
-        let certificates: Vec<_> = CertificateDer::pem_file_iter(file)
-            .and_then(Iterator::collect)
-            .map_err(|error| unusable(file, &error.to_string()))?;
-        let count = certificates.len();
-        let (added, _) = roots.add_parsable_certificates(certificates);
-        if added < count || count == 0 {
-            return Err(unusable(
-                file,
-                "it holds no certificate, or one that is damaged",
-            ));
-        }
-    }
-    let mut config =
-        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| RepoError::Settings {
-                why: error.to_string(),
-            })?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
-}
-
-fn unusable(file: &Path, why: &str) -> RepoError {
-    RepoError::Settings {
-        why: format!("could not use certificate file {}: {why}", file.display()),
-    }
+fn tls(ca: &[PathBuf], system_roots: bool) -> Result<rustls::ClientConfig, RepoError> {
+    reseal_net::tls::configure(system_roots, ca.iter().map(PathBuf::as_path), None)
+        .map_err(|why| RepoError::Settings { why })
 }
 
 fn settings(error: &reqwest::Error) -> RepoError {
     RepoError::Settings { why: causes(error) }
 }
 
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let host = host.trim_matches(['[', ']']);
-    host == "localhost"
-        || host.ends_with(".localhost")
-        || host
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
-}
-
 /// Makes an error of a failed exchange, with advice where the cause is a known one.
 pub(super) fn failure(url: &str, error: reqwest::Error) -> RepoError {
     let error = error.without_url();
     let (mut advice, mut transient) = (None, !error.is_builder());
-    let mut link: Option<&(dyn Error + 'static)> = Some(&error);
-    while let Some(cause) = link {
-        if let Some(rustls::Error::InvalidCertificate(_)) = tls_error(cause) {
-            transient = false;
-            advice = Some(
-                "give the authority that signed the server's certificate as an extra one"
-                    .to_owned(),
-            );
-        }
-        link = cause.source();
+    if tls_errors(&error).any(|cause| matches!(cause, rustls::Error::InvalidCertificate(_))) {
+        transient = false;
+        advice = Some(
+            "give the authority that signed the server's certificate as an extra one".to_owned(),
+        );
     }
     RepoError::Transport {
         url: url.to_owned(),
@@ -166,28 +111,6 @@ pub(super) fn failure(url: &str, error: reqwest::Error) -> RepoError {
         advice,
         transient,
     }
-}
-
-/// Finds a TLS error in a cause. I/O errors hide what they wrap from the chain of causes, and may wrap one another.
-fn tls_error<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    if let Some(found) = cause.downcast_ref::<rustls::Error>() {
-        return Some(found);
-    }
-    tls_error(cause.downcast_ref::<std::io::Error>()?.get_ref()?)
-}
-
-/// Joins the chain of causes, less what a cause repeats of the one before.
-fn causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut link = error.source();
-    while let Some(cause) = link {
-        let more = cause.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        link = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

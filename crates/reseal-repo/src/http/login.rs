@@ -26,7 +26,7 @@ fn host_fits(host: &str, url: &Url) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::Secret;
+    use reseal_net::Secret;
 
     #[test]
     fn a_login_goes_to_its_own_server_only_and_not_in_the_clear() {

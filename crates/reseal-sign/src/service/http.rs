@@ -1,18 +1,14 @@
 //! One request to a service: limits, retries, and no redirects, which could take a token elsewhere.
 
-use std::error::Error;
 use std::fmt;
-use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::header::LOCATION;
 use reqwest::{Client, RequestBuilder, Url};
+use reseal_net::{causes, retry_after, tls_errors};
 use reseal_registry::{RealTime, Sleeper, Wait};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
 
 use super::error::{ServiceError, ServiceName, one_line};
 
@@ -82,7 +78,9 @@ pub(crate) struct Ask<'a> {
 impl Http {
     /// Makes a client.
     pub fn new(settings: HttpSettings) -> Result<Self, ServiceError> {
-        let tls = tls(&settings.ca_files)?;
+        let authorities = settings.ca_files.iter().map(PathBuf::as_path);
+        let tls = reseal_net::tls::configure(true, authorities, None)
+            .map_err(|why| ServiceError::Settings { why })?;
         let build = |local: bool| {
             let builder = Client::builder()
                 .use_preconfigured_tls(tls.clone())
@@ -150,7 +148,8 @@ impl Http {
         request: RequestBuilder,
     ) -> Result<Answer, (ServiceError, Option<Duration>)> {
         let unreachable = |error: reqwest::Error| {
-            let untrusted = is_untrusted(&error);
+            let untrusted = tls_errors(&error)
+                .any(|cause| matches!(cause, rustls::Error::InvalidCertificate(_)));
             let wait = (!untrusted && !error.is_builder()).then_some(Duration::ZERO);
             let error = ServiceError::Unreachable {
                 service: ask.service,
@@ -213,15 +212,6 @@ fn message(body: &[u8]) -> Option<String> {
     one_line(text)
 }
 
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = httpdate::parse_http_date(text).ok()?;
-    Some(date.duration_since(now).unwrap_or_default())
-}
-
 /// Returns an address for messages: no login, no query.
 pub(crate) fn shown(url: &Url) -> String {
     let mut url = url.clone();
@@ -243,76 +233,7 @@ pub(crate) fn below(base: &Url, path: &str) -> Url {
 
 /// Tells whether an address is this machine's, by its very name.
 pub(crate) fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || host.ends_with(".localhost")
-        || bare
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
-}
-
-fn tls(ca_files: &[PathBuf]) -> Result<ClientConfig, ServiceError> {
-    let mut roots = RootCertStore::empty();
-    let loaded = rustls_native_certs::load_native_certs();
-    for error in &loaded.errors {
-        tracing::debug!(%error, "a system certificate could not be read");
-    }
-    roots.add_parsable_certificates(loaded.certs);
-    for file in ca_files {
-        let unusable = |why: &str| ServiceError::Settings {
-            why: format!("could not use certificate file {}: {why}", file.display()),
-        };
-        let certificates = certificates(file).map_err(|error| unusable(&error.to_string()))?;
-        let count = certificates.len();
-        let (added, _) = roots.add_parsable_certificates(certificates);
-        if added < count || count == 0 {
-            return Err(unusable("it holds no certificate, or one that is damaged"));
-        }
-    }
-    let builder =
-        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| ServiceError::Settings {
-                why: error.to_string(),
-            })?;
-    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
-}
-
-fn certificates(
-    file: &Path,
-) -> Result<Vec<CertificateDer<'static>>, rustls::pki_types::pem::Error> {
-    CertificateDer::pem_file_iter(file)?.collect()
-}
-
-fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
-    if let Some(found) = error.downcast_ref::<rustls::Error>() {
-        return matches!(found, rustls::Error::InvalidCertificate(_));
-    }
-    // I/O errors hide what they wrap from the chain of causes.
-    if let Some(inner) = error
-        .downcast_ref::<std::io::Error>()
-        .and_then(std::io::Error::get_ref)
-    {
-        return is_untrusted(inner);
-    }
-    error.source().is_some_and(is_untrusted)
-}
-
-/// Joins the chain of causes, less what a cause repeats of the one before.
-fn causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut link = error.source();
-    while let Some(cause) = link {
-        let more = cause.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        link = cause.source();
-    }
-    text
+    reseal_net::is_loopback(url.host_str().unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use reqwest::Url;
 
 use super::config::{flag, fragments};
 use crate::error::RepoError;
-use crate::secret::Secret;
 use crate::settings::Login;
+use reseal_net::Secret;
 
 /// All package sources of an image that are enabled and concern its architectures, in apt's order.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A password or token. `Debug` and `Display` print `****`; only [`Secret::expose`] gives the text.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {

@@ -1,0 +1,14 @@
+//! What every client of a server needs: whom it trusts, when it asks again, what went wrong, and secrets that stay secret.
+//!
+//! Knows no protocol but HTTP's headers, and none of the servers that are spoken to.
+
+mod cause;
+mod loopback;
+mod retry;
+mod secret;
+pub mod tls;
+
+pub use cause::{causes, disk, tls_errors};
+pub use loopback::is_loopback;
+pub use retry::{back_off, may_pass, retry_after};
+pub use secret::Secret;
