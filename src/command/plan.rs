@@ -15,22 +15,14 @@ pub(super) async fn run(args: &PlanArgs, context: &mut Context) -> Result<u8, Fa
     let drawing = Drawing::start(context.mode, &context.env, stream);
     let work = async {
         input.reports = load(&args.input.report).await?;
-        let result = reseal_pipeline::plan(&input, &registries, &events).await?;
-        let lock = match &args.lock {
-            Some(_) => Some(
-                reseal_pipeline::lock(
-                    &input,
-                    &native,
-                    settings::GENERATOR,
-                    epoch,
-                    &registries,
-                    &events,
-                )
-                .await?,
-            ),
-            None => None,
-        };
-        Ok((result, lock))
+        if args.lock.is_none() {
+            let result = reseal_pipeline::plan(&input, &registries, &events).await?;
+            return Ok((result, None));
+        }
+        let generator = settings::GENERATOR;
+        let (result, lock) =
+            reseal_pipeline::lock(&input, &native, generator, epoch, &registries, &events).await?;
+        Ok((result, Some(lock)))
     };
     let outcome = context.signals.bound(time, work).await;
     drawing.finish().await;

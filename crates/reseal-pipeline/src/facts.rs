@@ -11,7 +11,10 @@ use reseal_pkg::{OsRelease, dpkg::Database};
 use reseal_registry::{Store, StoreError};
 use tokio_util::io::SyncIoBridge;
 
-use crate::{error::PipelineError, source::store_error};
+use crate::{
+    error::PipelineError,
+    source::{SourcePlatform, store_error},
+};
 
 /// Where dpkg keeps its database.
 pub(crate) const DPKG_STATUS: &str = "var/lib/dpkg/status";
@@ -72,6 +75,19 @@ pub(crate) async fn from_layers(
         database: Database::parse(status).map_err(package_error(platform))?,
         aliases: Vec::new(),
     })
+}
+
+/// Reads the package database of the earlier patch that a platform has, if it has one.
+pub(crate) async fn previous(
+    store: &dyn Store,
+    platform: &SourcePlatform,
+) -> Result<Option<Database>, PipelineError> {
+    let Some(image) = &platform.previous else {
+        return Ok(None);
+    };
+    let name = platform.platform.to_string();
+    let found = from_layers(store, &image.manifest, &name, true).await?;
+    Ok(Some(found.database))
 }
 
 /// Reads one layer of a store as a stream.

@@ -31,7 +31,7 @@ pub struct Fetched {
     pub bytes: u64,
 }
 
-/// Puts every package of a lock into a folder, each checked by its digest. Packages that are there already stay.
+/// Puts every package of a lock into a folder, each checked by its digest.
 ///
 /// # Errors
 /// Those of the repositories that the lock names, and of the folder.

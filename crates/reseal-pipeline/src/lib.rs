@@ -23,13 +23,13 @@ mod gate;
 mod history;
 mod layout_source;
 mod lock;
-mod locking;
 mod make;
 mod native;
 mod nothing;
 mod outcome;
 mod patch;
 mod patch_layer;
+mod planning;
 mod promote;
 mod proof;
 mod publish;
@@ -45,7 +45,7 @@ mod statements;
 mod verify;
 
 pub use cache::{CacheUse, cache};
-pub use dry_run::{PLAN_SCHEMA, plan};
+pub use dry_run::{PLAN_SCHEMA, lock, plan};
 pub use engine::EngineChoice;
 pub use error::{Class, PipelineError};
 pub use event::{Event, Events, Stage};
@@ -53,7 +53,6 @@ pub use fetch::{Fetched, fetch};
 pub use lock::{
     LOCK_SCHEMA, Lock, LockedIndex, LockedPackage, LockedPlatform, LockedRepository, LockedSource,
 };
-pub use locking::lock;
 pub use outcome::{
     LayerResult, Outcome, PackageResult, PackageSource, Pinned, PlanResult, PlatformResult,
     Preserved, RunResult, SCHEMA,

@@ -198,18 +198,7 @@ impl<'a> Run<'a> {
                     .insert(place, self.unchanged_platform(place, findings, Vec::new()));
                 continue;
             }
-            let previous = match &platform.previous {
-                Some(image) => {
-                    let name = platform.platform.to_string();
-                    let store = self.source.store.as_ref();
-                    Some(
-                        facts::from_layers(store, &image.manifest, &name, true)
-                            .await?
-                            .database,
-                    )
-                }
-                None => None,
-            };
+            let previous = facts::previous(self.source.store.as_ref(), platform).await?;
             jobs.push(Job {
                 place,
                 platform: platform.clone(),

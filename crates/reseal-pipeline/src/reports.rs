@@ -21,6 +21,16 @@ pub(crate) enum Basis {
     Preserve,
 }
 
+impl Basis {
+    /// Returns the report, if it is one.
+    pub(crate) fn report(&self) -> Option<&Report> {
+        match self {
+            Self::Report(report) => Some(report),
+            Self::All | Self::Preserve => None,
+        }
+    }
+}
+
 /// Returns a basis for each platform of the source, in its order, and warnings.
 pub(crate) fn bases(
     input: &Input,

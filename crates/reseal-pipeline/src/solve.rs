@@ -9,9 +9,7 @@ use std::{
 use futures_util::future::join_all;
 use reseal_buildkit::{BuildError, BuildOptions, ExportSink, Exported, Gateway, Output, Ref};
 use reseal_pkg::dpkg::Database;
-use reseal_plan::{
-    Base, PlatformPlan, Policy, Surroundings, exit, plan_platform, required_capabilities, to_llb,
-};
+use reseal_plan::{Base, PlatformPlan, Policy, Surroundings, exit, required_capabilities, to_llb};
 use reseal_registry::Registries;
 
 use crate::{
@@ -21,6 +19,7 @@ use crate::{
     facts,
     layout_source::LayoutSource,
     native::Ingredients,
+    planning::{plan, planned},
     reports::Basis,
     settings::{Builder, PatchSettings},
     source::{Source, SourcePlatform},
@@ -223,31 +222,10 @@ impl Shared {
             .await
             .map_err(PipelineError::Build)?;
         let found = facts::from_gateway(&image, &name).await?;
-        let facts = reseal_plan::Facts {
-            platform: job.platform.platform.clone(),
-            source_digest: job.platform.manifest.raw.digest.clone(),
-            os: found.os.expect("from_gateway returns one or fails"),
-            database: found.database,
-            previous: job.previous.clone(),
-        };
-        let report = match &job.basis {
-            Basis::Report(report) => Some(report.as_ref()),
-            Basis::All | Basis::Preserve => None,
-        };
-        let plan =
-            plan_platform(&facts, report, &self.policy).map_err(|source| PipelineError::Plan {
-                platform: name.clone(),
-                source,
-            })?;
-        self.events.send(Event::Planned {
-            platform: plan.platform.clone(),
-            packages: plan.packages.len(),
-            findings: plan
-                .packages
-                .iter()
-                .map(|package| package.closes.len())
-                .sum(),
-        });
+        let os = found.os.expect("from_gateway returns one or fails");
+        let facts = job.platform.facts(os, found.database, job.previous.clone());
+        let plan = plan(&facts, job.basis.report(), &self.policy)?;
+        self.events.send(planned(&plan));
         let layer = match reseal_plan::patch(&plan, &base, &self.surroundings) {
             Some(definition) => Some(
                 gateway

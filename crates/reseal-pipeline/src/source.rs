@@ -7,6 +7,8 @@ use reseal_oci::{
     CONFIG_LIMIT, Descriptor, Digest, ImageConfig, ImageManifest, Index, Kind, Location, Platform,
     RawManifest, Tag, annotation,
 };
+use reseal_pkg::{OsRelease, dpkg::Database};
+use reseal_plan::Facts;
 use reseal_registry::{Layout, Registries, Store, StoreError, Target};
 
 use crate::{
@@ -57,6 +59,22 @@ pub(crate) struct SourcePlatform {
 }
 
 impl SourcePlatform {
+    /// Returns what a plan is made from; `previous` is the database of the patch that is replaced.
+    pub(crate) fn facts(
+        &self,
+        os: OsRelease,
+        database: Database,
+        previous: Option<Database>,
+    ) -> Facts {
+        Facts {
+            platform: self.platform.clone(),
+            source_digest: self.manifest.raw.digest.clone(),
+            os,
+            database,
+            previous,
+        }
+    }
+
     /// Returns the manifest that the user's image has for this platform now: an earlier patch, or what is patched.
     pub(crate) fn current(&self) -> &Digest {
         let image = self.previous.as_ref().map(|previous| &previous.manifest);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures_util::future::try_join_all;
 use reseal_pkg::OsRelease;
-use reseal_plan::{FindingResult, Verdict, count, plan_platform, verdicts};
+use reseal_plan::{FindingResult, Verdict, count, verdicts};
 use reseal_registry::Registries;
 use reseal_report::Report;
 
@@ -14,6 +14,7 @@ use crate::{
     facts,
     gate::pass_gate,
     outcome::{Outcome, PlatformResult, Preserved, RunResult, SCHEMA},
+    planning::plan,
     reports::{self, Basis, bases},
     seal::{self, Place, SealSettings, Targets, signed_name},
     settings::{Input, NamedReport, Unreported},
@@ -133,26 +134,16 @@ async fn verify_platform(
 ) -> Result<PlatformResult, PipelineError> {
     let name = platform.platform.to_string();
     let found = facts::from_layers(source.store.as_ref(), &platform.manifest, &name, true).await?;
-    let facts = reseal_plan::Facts {
-        platform: platform.platform.clone(),
-        source_digest: platform.manifest.raw.digest.clone(),
-        // The report is bound to the image by its layers; its family stands in where os-release lies further down.
-        os: found.os.unwrap_or_else(|| OsRelease {
-            id: report.family.clone().unwrap_or_else(|| "debian".to_owned()),
-            version_id: report.os_version.clone(),
-            id_like: Vec::new(),
-            version_codename: None,
-            pretty_name: None,
-        }),
-        database: found.database,
-        previous: None,
-    };
-    let plan = plan_platform(&facts, Some(report), &input.policy).map_err(|source| {
-        PipelineError::Plan {
-            platform: name,
-            source,
-        }
-    })?;
+    // The report is bound to the image by its layers; its family stands in where os-release lies further down.
+    let os = found.os.unwrap_or_else(|| OsRelease {
+        id: report.family.clone().unwrap_or_else(|| "debian".to_owned()),
+        version_id: report.os_version.clone(),
+        id_like: Vec::new(),
+        version_codename: None,
+        pretty_name: None,
+    });
+    let facts = platform.facts(os, found.database, None);
+    let plan = plan(&facts, Some(report), &input.policy)?;
     let findings = verdicts(&plan.findings, &facts.database, &input.policy);
     let digest = &platform.manifest.raw.digest;
     Ok(PlatformResult {

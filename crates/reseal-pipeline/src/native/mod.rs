@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use reseal_oci::Platform;
 use reseal_pkg::OsRelease;
-use reseal_plan::{PlatformPlan, plan_platform};
+use reseal_plan::PlatformPlan;
 use reseal_repo::{Cache, RepoError};
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     facts::OS_RELEASE,
     lock::{LockedPackage, LockedPlatform},
     outcome::{PackageSource, PlatformResult},
-    reports::Basis,
+    planning::{plan, planned},
     settings::{Input, NativeSettings},
     solve::{Job, Solved},
     source::Source,
@@ -122,7 +122,8 @@ pub(crate) struct Native<'a> {
 pub(crate) struct Prepared {
     image: deb::Image,
     repositories: deb::Sources,
-    plan: PlatformPlan,
+    /// Its plan.
+    pub(crate) plan: PlatformPlan,
     chosen: deb::Chosen,
 }
 
@@ -166,32 +167,12 @@ impl<'a> Native<'a> {
         let store = self.source.store.as_ref();
         let tree = base::tree(store, &job.platform.manifest, &self.cache, &name).await?;
         let image = deb::Image::new(tree, &name)?;
-        let facts = reseal_plan::Facts {
-            platform: platform.clone(),
-            source_digest: job.platform.manifest.raw.digest.clone(),
-            os: os_release(&image, &name)?,
-            database: image.database.clone(),
-            previous: job.previous.clone(),
-        };
-        let report = match &job.basis {
-            Basis::Report(report) => Some(report.as_ref()),
-            Basis::All | Basis::Preserve => None,
-        };
-        let plan = plan_platform(&facts, report, &self.input.policy).map_err(|source| {
-            PipelineError::Plan {
-                platform: name.clone(),
-                source,
-            }
-        })?;
-        self.events.send(Event::Planned {
-            platform: platform.clone(),
-            packages: plan.packages.len(),
-            findings: plan
-                .packages
-                .iter()
-                .map(|package| package.closes.len())
-                .sum(),
-        });
+        let os = os_release(&image, &name)?;
+        let facts = job
+            .platform
+            .facts(os, image.database.clone(), job.previous.clone());
+        let plan = plan(&facts, job.basis.report(), &self.input.policy)?;
+        self.events.send(planned(&plan));
         let repositories = image.repositories(&self.cache, self.settings)?;
         let chosen = match self.locked(platform) {
             Some(locked) if locked.source_digest != plan.source_digest => {
