@@ -15,7 +15,7 @@ use reseal_pkg::dpkg::{Candidate, Database};
 use reseal_plan::{Mode, PlatformPlan};
 use reseal_repo::{
     Cache, Folder, HttpSettings,
-    deb::{Release, Repositories, read_settings, read_sources},
+    deb::{AptSettings, Release, Repositories, read_settings, read_sources},
 };
 use reseal_resolve::{
     Preferences, ReleaseInfo, Resolution, Resolved, Universe, Want, resolve, upgrades_by_source,
@@ -74,8 +74,12 @@ impl Chosen {
     }
 }
 
-/// The image's repositories.
-pub(super) struct Sources(Repositories);
+/// The image's repositories, and what it says about choosing from them.
+pub(super) struct Sources {
+    repositories: Repositories,
+    settings: AptSettings,
+    preferences: Preferences,
+}
 
 impl Image {
     /// Reads the package database.
@@ -133,10 +137,9 @@ impl Image {
             .collect()
     }
 
-    fn files(&self, prefixes: &[&str]) -> BTreeMap<String, Vec<u8>> {
-        prefixes
-            .iter()
-            .flat_map(|prefix| self.tree.paths_with_contents(prefix))
+    fn files(&self, prefix: &str) -> BTreeMap<String, Vec<u8>> {
+        self.tree
+            .paths_with_contents(prefix)
             .map(|(path, bytes)| (path.to_owned(), bytes.to_vec()))
             .collect()
     }
@@ -148,27 +151,34 @@ impl Image {
         native: &NativeSettings,
     ) -> Result<Sources, Failure> {
         let wrap = repository_error(&self.platform);
-        let files = self.files(&["etc/apt/"]);
+        let mut files = self.files("etc/apt/");
         let sources = read_sources(&files, &self.architecture).map_err(&wrap)?;
-        let apt = read_settings(&files);
-        if let Some(reason) = apt.unsupported.first()
+        let settings = read_settings(&files);
+        let preferences = Preferences::parse(&files);
+        if let Some(reason) = settings.unsupported.first()
             && native.lock.is_none()
         {
             return Err(Failure::Refused(reason.clone()));
         }
-        let keyrings = self.files(&["etc/apt/", "usr/share/keyrings/"]);
+        // Keyrings lie in both folders.
+        files.extend(self.files("usr/share/keyrings/"));
         let http = HttpSettings {
             mirrors: native.mirrors.clone(),
             // A lock names digests: how old the index is that they were found in does not matter.
             allow_expired: native.lock.is_some(),
             ..HttpSettings::default()
         };
+        let apt = settings.clone();
         let repositories =
-            Repositories::open(sources, apt, &keyrings, cache.clone(), http, native.now);
-        Ok(Sources(match &native.packages {
-            Some(folder) => repositories.with_folder(Folder::open(folder).map_err(&wrap)?),
-            None => repositories,
-        }))
+            Repositories::open(sources, apt, &files, cache.clone(), http, native.now);
+        Ok(Sources {
+            repositories: match &native.packages {
+                Some(folder) => repositories.with_folder(Folder::open(folder).map_err(&wrap)?),
+                None => repositories,
+            },
+            settings,
+            preferences,
+        })
     }
 
     /// Chooses packages as the image's apt would.
@@ -178,12 +188,14 @@ impl Image {
         plan: &PlatformPlan,
     ) -> Result<Chosen, Failure> {
         let wrap = repository_error(&self.platform);
-        let files = self.files(&["etc/apt/"]);
-        let preferences = Preferences::parse(&files);
-        let apt = read_settings(&files);
+        let Sources {
+            repositories,
+            settings,
+            preferences,
+        } = sources;
         let by_source = upgrades_by_source(&self.database)
-            && apt.flag("APT::Get::Upgrade-By-Source-Package") != Some(false);
-        let releases = sources.0.refresh().await.map_err(&wrap)?;
+            && settings.flag("APT::Get::Upgrade-By-Source-Package") != Some(false);
+        let releases = repositories.refresh().await.map_err(&wrap)?;
         let infos: Vec<ReleaseInfo> = releases.iter().map(info).collect();
         let (want, mut known) = match plan.mode {
             Mode::Report => {
@@ -208,14 +220,14 @@ impl Image {
                 (Want::All, names)
             }
         };
-        let mut candidates = sources.0.candidates(&known).await.map_err(&wrap)?;
+        let mut candidates = repositories.candidates(&known).await.map_err(&wrap)?;
         for _ in 0..ROUNDS {
             let universe = Universe {
                 installed: &self.database,
                 candidates: &candidates,
                 releases: &infos,
-                preferences: &preferences,
-                default_release: apt.default_release.clone(),
+                preferences,
+                default_release: settings.default_release.clone(),
                 by_source,
                 architecture: self.architecture.clone(),
                 foreign: self.foreign.clone(),
@@ -227,7 +239,7 @@ impl Image {
                 }
                 Resolved::NeedsCandidates(names) => {
                     known.extend(names);
-                    candidates = sources.0.candidates(&known).await.map_err(&wrap)?;
+                    candidates = repositories.candidates(&known).await.map_err(&wrap)?;
                 }
             }
         }
@@ -313,8 +325,12 @@ impl Sources {
         let wrap = repository_error(platform);
         let one = |place: usize| async move {
             match chosen.candidates.get(place) {
-                Some(candidate) => self.0.fetch(candidate).await,
-                None => self.0.fetch_named(&chosen.packages[place].file()).await,
+                Some(candidate) => self.repositories.fetch(candidate).await,
+                None => {
+                    self.repositories
+                        .fetch_named(&chosen.packages[place].file())
+                        .await
+                }
             }
         };
         stream::iter(0..chosen.packages.len())
