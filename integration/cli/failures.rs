@@ -62,18 +62,7 @@ fn bad_requests_are_refused_with_2_before_any_work() {
         ),
         (&["nope"], "error: unrecognized subcommand 'nope'"),
     ] {
-        let run = run(arguments);
-        assert_eq!(
-            (run.code, run.stdout.as_str()),
-            (2, ""),
-            "{arguments:?}: {}",
-            run.stderr
-        );
-        assert!(
-            run.stderr.starts_with(message),
-            "{arguments:?}: {}",
-            run.stderr
-        );
+        run(arguments).failed(arguments, 2, message);
     }
 }
 
@@ -97,18 +86,7 @@ fn reports_that_cannot_be_used_end_with_40() {
             "error: Could not read the report `missing.json`\n",
         ),
     ] {
-        let run = run(arguments);
-        assert_eq!(
-            (run.code, run.stdout.as_str()),
-            (40, ""),
-            "{arguments:?}: {}",
-            run.stderr
-        );
-        assert!(
-            run.stderr.starts_with(message),
-            "{arguments:?}: {}",
-            run.stderr
-        );
+        run(arguments).failed(arguments, 40, message);
     }
     let empty = tempfile::tempdir().unwrap();
     let run = run(&["report", &empty.path().display().to_string()]);

@@ -19,6 +19,24 @@ struct Run {
     time: Duration,
 }
 
+impl Run {
+    /// Holds when the run failed with this code, said nothing on standard output, and began its error so.
+    #[track_caller]
+    fn failed(&self, arguments: &[&str], code: i32, message: &str) {
+        assert_eq!(
+            (self.code, self.stdout.as_str()),
+            (code, ""),
+            "{arguments:?}: {}",
+            self.stderr
+        );
+        assert!(
+            self.stderr.starts_with(message),
+            "{arguments:?}: {}",
+            self.stderr
+        );
+    }
+}
+
 /// Returns the binary in an environment of its own: no credentials, no daemon, no CI.
 fn reseal(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_reseal"));

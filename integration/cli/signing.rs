@@ -202,18 +202,7 @@ fn requests_that_cannot_be_meant_end_with_2() {
             "error: Could not use the key\n",
         ),
     ] {
-        let run = bench.run(arguments);
-        assert_eq!(
-            (run.code, run.stdout.as_str()),
-            (2, ""),
-            "{arguments:?}: {}",
-            run.stderr
-        );
-        assert!(
-            run.stderr.starts_with(message),
-            "{arguments:?}: {}",
-            run.stderr
-        );
+        bench.run(arguments).failed(arguments, 2, message);
     }
 }
 

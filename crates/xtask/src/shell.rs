@@ -114,6 +114,34 @@ impl Servers {
             .ok_or_else(|| format!("integration/up.sh did not set RESEAL_IT_{name}"))
     }
 
+    /// Returns a build of the Dockerfile in a folder on the daemon that `daemon` names, pushed as `image`.
+    pub(crate) fn dockerfile(
+        &self,
+        daemon: &str,
+        folder: &Path,
+        image: &str,
+    ) -> Result<Command, String> {
+        let folder = folder.display();
+        Ok(command(
+            &format!("{}/buildctl", self.get("TOOLS")?),
+            [
+                "--addr",
+                self.get(daemon)?,
+                "build",
+                "--progress",
+                "quiet",
+                "--frontend",
+                "dockerfile.v0",
+                "--local",
+                &format!("context={folder}"),
+                "--local",
+                &format!("dockerfile={folder}"),
+                "--output",
+                &format!("type=image,name={image},push=true"),
+            ],
+        ))
+    }
+
     /// Returns all variables, for a child process.
     pub(crate) fn variables(&self) -> &BTreeMap<String, String> {
         &self.0

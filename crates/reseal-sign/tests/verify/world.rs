@@ -134,6 +134,17 @@ impl Case {
         only_reason(self.verify(policy).map(|found| format!("{found:?}")))
     }
 
+    /// Verifies the only candidate for another image, which must be refused for that.
+    pub fn refused_for_another_image(&self, name: &str, policy: &VerifyPolicy) {
+        let other = format!("sha256:{}", "0".repeat(64)).parse().unwrap();
+        let outcome = verify_signature(&self.collected, &other, policy, NOW);
+        let reason = only_reason(outcome.map(|found| format!("{found:?}")));
+        assert!(
+            matches!(&reason, Reason::OtherSubject { found } if *found == self.subject.to_string()),
+            "{name}: {reason}"
+        );
+    }
+
     /// The same of an attestation.
     pub fn attestation_refused(&self, predicate_type: &str, policy: &VerifyPolicy) -> Reason {
         let outcome =

@@ -270,7 +270,6 @@ impl Field {
     fn run(&self, contestant: Contestant, tag: &str) -> Result<Command, String> {
         let address = self.servers.get("BUILDKIT_BENCH")?;
         let (repository, _) = self.image.rsplit_once(':').ok_or("the image has no tag")?;
-        let folder = self.folder.display();
         Ok(match contestant {
             Contestant::Floor => {
                 let platforms = if self.both {
@@ -278,28 +277,13 @@ impl Field {
                 } else {
                     "linux/amd64"
                 };
-                command(
-                    &self.tool("buildctl")?,
-                    [
-                        "--addr",
-                        address,
-                        "build",
-                        "--progress",
-                        "quiet",
-                        "--frontend",
-                        "dockerfile.v0",
-                        "--local",
-                        &format!("context={folder}"),
-                        "--local",
-                        &format!("dockerfile={folder}"),
-                        "--opt",
-                        &format!("platform={platforms}"),
-                        "--opt",
-                        &format!("build-arg:TOKEN={tag}"),
-                        "--output",
-                        &format!("type=image,name={repository}:{tag},push=true"),
-                    ],
-                )
+                let image = format!("{repository}:{tag}");
+                let mut build = self
+                    .servers
+                    .dockerfile("BUILDKIT_BENCH", &self.folder, &image)?;
+                build.args(["--opt", &format!("platform={platforms}")]);
+                build.args(["--opt", &format!("build-arg:TOKEN={tag}")]);
+                build
             }
             Contestant::Copa => {
                 let mut run = command(

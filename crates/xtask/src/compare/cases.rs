@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use crate::shell::{Servers, command, output};
+use crate::shell::{Servers, output};
 
 /// One patch of one platform of one image.
 pub(super) struct Case {
@@ -139,25 +139,7 @@ impl Case {
             .map_err(|error| format!("{}: {error}", place.display()))?;
         let (repository, _) = image.rsplit_once(':').ok_or("the image has no tag")?;
         let made = format!("{repository}:{}", change.name);
-        let folder = place.display();
-        output(&mut command(
-            &format!("{}/buildctl", servers.get("TOOLS")?),
-            [
-                "--addr",
-                servers.get("BUILDKIT_NEW")?,
-                "build",
-                "--progress",
-                "quiet",
-                "--frontend",
-                "dockerfile.v0",
-                "--local",
-                &format!("context={folder}"),
-                "--local",
-                &format!("dockerfile={folder}"),
-                "--output",
-                &format!("type=image,name={made},push=true"),
-            ],
-        ))?;
+        output(&mut servers.dockerfile("BUILDKIT_NEW", place, &made)?)?;
         Ok(made)
     }
 }
