@@ -113,7 +113,7 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<(), Failure> {
     put(path, text, readable)
 }
 
-/// As [`write`], for nobody else to read.
+/// As [`write()`], for nobody else to read.
 pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
     put(path, text, |_| Ok(()))
 }
