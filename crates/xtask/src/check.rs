@@ -93,6 +93,12 @@ fn has_extension(name: &str, wanted: &str) -> bool {
 
 fn shell_scripts() -> Result<(), String> {
     let scripts = tracked(is_shell)?;
+    let installed = command("shellcheck", ["--version"]).output().is_ok();
+    if !installed {
+        let install =
+            ". integration/lib.sh && . integration/servers.sh && install_packages shellcheck";
+        run(&mut command("bash", ["-c", install]))?;
+    }
     run(&mut command("shellcheck", scripts))
 }
 
