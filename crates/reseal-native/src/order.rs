@@ -18,7 +18,7 @@ pub struct Deb<'a> {
     pub version: &'a str,
     /// The digest of the `.deb`, SHA-256 in hexadecimal digits; only copied into the proofs.
     pub sha256: &'a str,
-    /// Opens it from its beginning. Called twice.
+    /// Opens it from its beginning. Called twice, and once more if it has libraries larger than some MiB.
     pub open: &'a dyn Fn() -> io::Result<Box<dyn Read + 'a>>,
 }
 

@@ -1,12 +1,14 @@
 //! The dynamic linker's cache, as the image's ldconfig would write it.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use reseal_rootfs::NodeKind;
 use reseal_rootfs::ldcache::{
-    Cache, Directories, ElfFacts, Found, Library, elf_facts, generator, update,
+    Cache, Directories, ElfFacts, Found, Library, elf_facts, generator, name_places, update,
 };
 
+use super::peek::Peeked;
 use super::{Part, Run};
 use crate::order::{Effect, Scripts};
 use crate::raw::Attributes;
@@ -18,6 +20,8 @@ const CACHE: &str = "etc/ld.so.cache";
 const TRIGGER: &str = "ldconfig";
 /// Packages whose own scripts have the cache written.
 const WRITERS: [&str; 2] = ["libc-bin", "libc6"];
+/// Most bytes that the names of a library and of those that it wants may be in.
+const NAMES_LIMIT: usize = 4 << 20;
 
 /// What libraries of this run say of themselves.
 #[derive(Debug, Default)]
@@ -35,18 +39,22 @@ impl Libraries {
         name.contains(".so") || path.ends_with("sbin/ldconfig")
     }
 
-    /// Looks into a file, of which not all may have been kept.
-    pub(super) fn read(&mut self, path: &str, (bytes, whole): (Vec<u8>, bool)) {
+    /// Looks into a file, of which not all may have been kept. Returns the parts that are missing, and without which
+    /// nothing is known of it.
+    pub(super) fn read(&mut self, path: &str, peeked: &Peeked) -> Vec<Range<usize>> {
         if path.ends_with("sbin/ldconfig") {
-            self.generator = generator(&bytes).map(str::to_owned);
-            return;
+            self.generator = generator(&peeked.bytes).map(str::to_owned);
+            return Vec::new();
         }
-        let facts = elf_facts(&bytes);
-        // Without a name, what says so may be in a part that was not kept.
-        let named = |facts: &ElfFacts| facts.soname.as_ref().is_some_and(|name| !name.is_empty());
-        if whole || facts.as_ref().is_none_or(named) {
-            self.facts.insert(path.to_owned(), facts);
+        let mut places = name_places(&peeked.bytes);
+        if places.iter().map(Range::len).sum::<usize>() > NAMES_LIMIT {
+            return Vec::new();
         }
+        places.retain(|place| !peeked.has(place));
+        if places.is_empty() {
+            self.facts.insert(path.to_owned(), elf_facts(&peeked.bytes));
+        }
+        places
     }
 }
 
@@ -146,5 +154,69 @@ impl Run<'_, '_, '_> {
             && cache.libraries().iter().any(|library| {
                 matches!(self.view.stat(&library.path), Place::There(other, _) if other == file)
             })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::super::peek::Peek;
+    use super::*;
+
+    /// A 64-bit library of that size, whose dynamic section is at its end and whose names are where they are said to be.
+    fn library(size: usize, names: usize) -> Vec<u8> {
+        let mut out = vec![0; size];
+        let dynamic = size - 64;
+        let mut put = |at: usize, bytes: &[u8]| out[at..at + bytes.len()].copy_from_slice(bytes);
+        put(0, &[0x7f, b'E', b'L', b'F', 2, 1, 1]);
+        let half = |value: u16| value.to_le_bytes();
+        let word = |value: usize| (value as u64).to_le_bytes();
+        for (at, value) in [(16, 3), (18, 62), (54, 56), (56, 2)] {
+            put(at, &half(value));
+        }
+        put(32, &word(64));
+        for (at, kind, offset, length) in [(64, 1, 0, size), (120, 2, dynamic, 64)] {
+            put(at, &half(kind));
+            for (place, value) in [(8, offset), (16, offset), (32, length)] {
+                put(at + place, &word(value));
+            }
+        }
+        for (index, (tag, value)) in [(5, names), (1, 1), (14, 11)].into_iter().enumerate() {
+            put(dynamic + 16 * index, &word(tag));
+            put(dynamic + 16 * index + 8, &word(value));
+        }
+        put(names, b"\0libc.so.6\0libbig.so.1\0");
+        out
+    }
+
+    fn peeked(bytes: &[u8], asked: Vec<Range<usize>>) -> Peeked {
+        let mut source = bytes;
+        let mut peek = Peek::new(&mut source, bytes.len() as u64, asked).unwrap();
+        io::copy(&mut peek, &mut io::sink()).unwrap();
+        peek.finish()
+    }
+
+    #[test]
+    fn names_far_inside_a_large_library_are_asked_for_and_found() {
+        let (size, names) = (9 << 20, 6 << 20);
+        let bytes = library(size, names);
+        let mut libraries = Libraries::default();
+        let missing = libraries.read("usr/lib/libbig.so.1", &peeked(&bytes, Vec::new()));
+        let place = |at: usize| names + at..names + at + 4096;
+        assert_eq!(missing, [place(11), place(1)]);
+        assert!(libraries.facts.is_empty());
+        let missing = libraries.read("usr/lib/libbig.so.1", &peeked(&bytes, missing));
+        assert!(missing.is_empty());
+        let facts = libraries.facts["usr/lib/libbig.so.1"].as_ref().unwrap();
+        assert_eq!(facts.soname.as_deref(), Some("libbig.so.1"));
+        // Where the names are in the beginning, once is enough.
+        let bytes = library(size, 1 << 20);
+        assert!(
+            libraries
+                .read("usr/lib/libbig.so.2", &peeked(&bytes, Vec::new()))
+                .is_empty()
+        );
+        assert_eq!(libraries.facts.len(), 2);
     }
 }

@@ -19,26 +19,53 @@ pub(super) struct Peek<'a> {
     /// As large as the file. Pages that nothing is written to take no memory, as the allocator gets them zeroed from the
     /// system.
     kept: Vec<u8>,
+    /// Parts that were asked for.
+    asked: Vec<Range<usize>>,
     /// Parts behind the beginning; known as soon as that was read.
     segments: Option<Vec<Range<usize>>>,
 }
 
+/// What was kept of a file.
+pub(super) struct Peeked {
+    /// The file, with what was not kept as zeros.
+    pub(super) bytes: Vec<u8>,
+    kept: Vec<Range<usize>>,
+}
+
+impl Peeked {
+    /// Tells whether a part of the file is there as it was.
+    pub(super) fn has(&self, part: &Range<usize>) -> bool {
+        let mut kept = self.kept.iter();
+        kept.any(|kept| kept.start <= part.start && part.end <= kept.end)
+    }
+}
+
 impl<'a> Peek<'a> {
-    /// Starts on a file of that size; `None` if it is too large.
-    pub(super) fn new(inner: &'a mut dyn Read, size: u64) -> Option<Self> {
+    /// Starts on a file of that size, of which parts are wanted wherever they are; `None` if it is too large.
+    pub(super) fn new(
+        inner: &'a mut dyn Read,
+        size: u64,
+        asked: Vec<Range<usize>>,
+    ) -> Option<Self> {
         let size = usize::try_from(size).ok().filter(|_| size <= LIMIT)?;
         Some(Self {
             inner,
             at: 0,
             kept: vec![0; size],
+            asked,
             segments: None,
         })
     }
 
-    /// Returns the file with what was not kept as zeros, and whether that is all of it.
-    pub(super) fn finish(self) -> (Vec<u8>, bool) {
-        let whole = self.kept.len() <= BEGINNING;
-        (self.kept, whole)
+    /// Returns what was kept.
+    pub(super) fn finish(self) -> Peeked {
+        let mut kept = self.asked;
+        kept.extend(self.segments.into_iter().flatten());
+        kept.push(0..BEGINNING.min(self.kept.len()));
+        Peeked {
+            bytes: self.kept,
+            kept,
+        }
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -48,8 +75,8 @@ impl<'a> Peek<'a> {
         if self.segments.is_none() && self.at >= BEGINNING.min(self.kept.len()) {
             self.segments = Some(segments(&self.kept[..BEGINNING.min(self.kept.len())]));
         }
-        for segment in self.segments.iter().flatten() {
-            copy(&mut self.kept, &passed, bytes, segment);
+        for part in self.segments.iter().flatten().chain(&self.asked) {
+            copy(&mut self.kept, &passed, bytes, part);
         }
     }
 }
@@ -134,15 +161,18 @@ mod tests {
         let (size, dynamic) = (BEGINNING + (1 << 20), BEGINNING + 5000);
         let bytes = elf(size, dynamic);
         let mut source = bytes.as_slice();
-        let mut peek = Peek::new(&mut source, size as u64).unwrap();
+        let asked = dynamic + 2000..dynamic + 2100;
+        let mut peek = Peek::new(&mut source, size as u64, vec![asked.clone()]).unwrap();
         let mut passed = Vec::new();
         peek.read_to_end(&mut passed).unwrap();
         assert!(passed == bytes);
-        let (kept, whole) = peek.finish();
-        assert!(!whole);
-        assert!(kept[..BEGINNING] == bytes[..BEGINNING]);
-        assert!(kept[dynamic..dynamic + 1000] == bytes[dynamic..dynamic + 1000]);
-        assert!(kept[dynamic + 1000..].iter().all(|byte| *byte == 0));
+        let peeked = peek.finish();
+        let same = |part: Range<usize>| peeked.bytes[part.clone()] == bytes[part];
+        let zero = |part: Range<usize>| peeked.bytes[part].iter().all(|byte| *byte == 0);
+        assert!(same(0..BEGINNING) && same(dynamic..dynamic + 1000) && same(asked.clone()));
+        assert!(zero(dynamic + 1000..asked.start) && zero(asked.end..size));
+        assert!(peeked.has(&(0..BEGINNING)) && peeked.has(&asked));
+        assert!(!peeked.has(&(dynamic..asked.end)) && !peeked.has(&(size - 1..size)));
     }
 
     #[test]
@@ -156,13 +186,13 @@ mod tests {
             let mut bytes = elf(4096, 100);
             bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
             let mut source = bytes.as_slice();
-            let mut peek = Peek::new(&mut source, 4096).unwrap();
+            let mut peek = Peek::new(&mut source, 4096, Vec::new()).unwrap();
             io::copy(&mut peek, &mut io::sink()).unwrap();
-            let (kept, whole) = peek.finish();
-            assert!(whole && kept == bytes);
+            let peeked = peek.finish();
+            assert!(peeked.has(&(0..4096)) && peeked.bytes == bytes);
         }
         assert!(segments(b"\x7fELF\x02\x01").is_empty());
         assert!(segments(b"#!/bin/sh").is_empty());
-        assert!(Peek::new(&mut io::empty(), LIMIT + 1).is_none());
+        assert!(Peek::new(&mut io::empty(), LIMIT + 1, Vec::new()).is_none());
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
+use std::ops::Range;
 
 use reseal_oci::layer::{EntryKind, Meaning, Visited, try_visit};
 use reseal_rootfs::NodeKind;
@@ -50,6 +51,9 @@ pub(super) struct Work {
     pub(super) elided: BTreeSet<String>,
     said: BTreeMap<usize, Said>,
     total: u64,
+    /// Libraries, by name in the archive, that are to be looked into once more: their paths without links, and the parts
+    /// of them that had passed before it was known that they are wanted.
+    again: BTreeMap<String, (String, Vec<Range<usize>>)>,
 }
 
 /// The new version of a configuration file, before it is decided on.
@@ -74,6 +78,7 @@ impl Run<'_, '_, '_> {
                 self.member(part, &mut work, member, contents)
             })
         })?;
+        self.look_again(part, &work)?;
         self.remove_old(part, &mut work)?;
         let unit = &mut self.units[part.unit];
         part.deb.name.clone_into(&mut unit.name);
@@ -87,6 +92,26 @@ impl Run<'_, '_, '_> {
         self.take_from_others(part, &work);
         self.configure(part, &mut work)?;
         self.note(part, &work)
+    }
+
+    /// Reads a package once more for parts of large libraries, so that none of those is ever whole in memory.
+    fn look_again(&mut self, part: &Part<'_>, work: &Work) -> Result<(), Stop> {
+        if work.again.is_empty() {
+            return Ok(());
+        }
+        let deb = (part.deb.open)().map_err(ArchiveError::Read)?;
+        with_data(deb, |data| {
+            try_visit(data, Meaning::Plain, &mut |member, mut contents| {
+                let Some((real, places)) = work.again.get(member.path) else {
+                    return Ok(());
+                };
+                if let Some(mut peek) = Peek::new(&mut contents, member.size, places.clone()) {
+                    std::io::copy(&mut peek, &mut std::io::sink()).map_err(ArchiveError::Read)?;
+                    self.libraries.read(real, &peek.finish());
+                }
+                Ok(())
+            })
+        })
     }
 
     /// Returns the configuration files with the digests that the image has of them.
@@ -221,10 +246,15 @@ impl Run<'_, '_, '_> {
             EntryKind::File => {
                 let sums = part.control.get("md5sums").is_none();
                 let mut contents = contents;
-                let peek = Libraries::wants(real).then(|| Peek::new(&mut contents, member.size));
+                let peek = Libraries::wants(real)
+                    .then(|| Peek::new(&mut contents, member.size, Vec::new()));
                 let digests = if let Some(mut peek) = peek.flatten() {
                     let digests = self.copy(real, attributes, member.size, &mut peek, sums)?;
-                    self.libraries.read(real, peek.finish());
+                    let missing = self.libraries.read(real, &peek.finish());
+                    if !missing.is_empty() {
+                        let again = (real.to_owned(), missing);
+                        work.again.insert(member.path.to_owned(), again);
+                    }
                     digests
                 } else {
                     self.copy(real, attributes, member.size, &mut contents, sums)?

@@ -1,5 +1,7 @@
 //! What ldconfig reads in a shared object.
 
+use std::ops::Range;
+
 /// A family of processors whose libraries one ldconfig knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Machine {
@@ -55,35 +57,18 @@ const PLAIN: u32 = 1;
 
 /// Most program headers and entries of the dynamic section that are looked at.
 const COUNT_LIMIT: usize = 10_000;
+/// Longest name, in bytes.
+const NAME_LIMIT: usize = 4096;
 
 /// Reads what ldconfig reads in a file; `None` for what it passes over: no shared object.
 pub fn elf_facts(bytes: &[u8]) -> Option<ElfFacts> {
     let elf = Elf::new(bytes)?;
-    let dynamic = elf.segments().find(|segment| segment.kind == 2)?;
-    let mut names = None;
-    let mut soname = None;
-    let mut needed = Vec::new();
-    let word = elf.word();
-    for at in (0..dynamic.size).step_by(2 * word).take(COUNT_LIMIT) {
-        let (tag, value) = (
-            elf.address(dynamic.offset + at)?,
-            elf.address(dynamic.offset + at + word)?,
-        );
-        match tag {
-            0 => break,
-            1 => needed.push(value),
-            5 => names = Some(value),
-            14 => soname = Some(value),
-            _ => {}
-        }
-    }
-    let names = elf.offset_of(names?)?;
-    let text = |value: usize| elf.text(names.checked_add(value)?);
+    let Names { soname, needed } = elf.names()?;
     let soname = match soname {
-        Some(value) => Some(text(value)?.to_owned()),
+        Some(at) => Some(elf.text(at)?.to_owned()),
         None => None,
     };
-    let libc = |value: &usize| matches!(text(*value), Some("libc.so.6" | "libm.so.6"));
+    let libc = |at: &usize| matches!(elf.text(*at), Some("libc.so.6" | "libm.so.6"));
     let loader = || {
         let interpreter = elf.segments().find(|segment| segment.kind == 3);
         interpreter.is_some_and(|segment| elf.text(segment.offset) == Some("/lib/ld-linux.so.2"))
@@ -104,6 +89,19 @@ pub fn elf_facts(bytes: &[u8]) -> Option<ElfFacts> {
     })
 }
 
+/// Returns where the names lie that [`elf_facts`] reads: for whoever keeps only parts of a file, its segments for dynamic
+/// linking among them. Nothing for what is no shared object.
+pub fn name_places(bytes: &[u8]) -> Vec<Range<usize>> {
+    let names = Elf::new(bytes).and_then(|elf| elf.names());
+    let places = names
+        .into_iter()
+        .flat_map(|names| names.soname.into_iter().chain(names.needed));
+    places
+        .map(|at| at..at.saturating_add(NAME_LIMIT).min(bytes.len()))
+        .filter(|place| !place.is_empty())
+        .collect()
+}
+
 /// Finds what an ldconfig program writes about itself into the caches that it makes.
 pub fn generator(program: &[u8]) -> Option<&str> {
     const START: &[u8] = b"ldconfig ";
@@ -117,6 +115,13 @@ pub fn generator(program: &[u8]) -> Option<&str> {
             let text = std::str::from_utf8(&rest[..end]).ok()?;
             text.contains(" release version ").then_some(text)
         })
+}
+
+/// Where in the file names begin.
+struct Names {
+    soname: Option<usize>,
+    /// Those of the libraries that it wants.
+    needed: Vec<usize>,
 }
 
 struct Segment {
@@ -149,6 +154,35 @@ impl<'a> Elf<'a> {
         (elf.number(16, 2)? == 3).then_some(elf)
     }
 
+    /// Reads the dynamic section.
+    fn names(&self) -> Option<Names> {
+        let dynamic = self.segments().find(|segment| segment.kind == 2)?;
+        let (mut table, mut soname, mut needed) = (None, None, Vec::new());
+        let word = self.word();
+        for at in (0..dynamic.size).step_by(2 * word).take(COUNT_LIMIT) {
+            let (tag, value) = (
+                self.address(dynamic.offset + at)?,
+                self.address(dynamic.offset + at + word)?,
+            );
+            match tag {
+                0 => break,
+                1 => needed.push(value),
+                5 => table = Some(value),
+                14 => soname = Some(value),
+                _ => {}
+            }
+        }
+        let table = self.offset_of(table?)?;
+        let at = |value: usize| table.checked_add(value);
+        Some(Names {
+            soname: match soname {
+                Some(value) => Some(at(value)?),
+                None => None,
+            },
+            needed: needed.into_iter().filter_map(at).collect(),
+        })
+    }
+
     fn number(&self, at: usize, length: usize) -> Option<u64> {
         let bytes = self.bytes.get(at..)?.get(..length)?;
         let add = |sum: u64, &byte: &u8| sum << 8 | u64::from(byte);
@@ -174,7 +208,7 @@ impl<'a> Elf<'a> {
 
     fn text(&self, at: usize) -> Option<&'a str> {
         let rest = self.bytes.get(at..)?;
-        let end = rest.iter().take(4096).position(|&b| b == 0)?;
+        let end = rest.iter().take(NAME_LIMIT).position(|&b| b == 0)?;
         std::str::from_utf8(&rest[..end]).ok()
     }
 

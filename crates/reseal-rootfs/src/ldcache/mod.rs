@@ -21,7 +21,7 @@ mod refresh;
 mod write;
 
 pub use directories::{Directories, Found};
-pub use elf::{ElfFacts, Machine, elf_facts, generator};
+pub use elf::{ElfFacts, Machine, elf_facts, generator, name_places};
 pub use refresh::{Changed, Content, refresh};
 
 /// Marks a capability number that counts the subdirectories of `glibc-hwcaps`.
