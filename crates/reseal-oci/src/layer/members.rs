@@ -333,14 +333,20 @@ impl<S: Source> Members<S> {
         };
         let mtime = pax.number("mtime", offset)?.unwrap_or(header.mtime);
         let (uid, gid) = (id("uid", header.uid)?, id("gid", header.gid)?);
-        let (size, data) = match kind {
-            Type::File => {
-                let stored = u64::try_from(pax.number("size", offset)?.unwrap_or(header.size))
-                    .map_err(|_| fail("its size is negative"))?;
-                self.data(block, header.kind, &pax, stored, offset)?
-            }
+        let (size, data) = if kind == Type::File {
+            let stored = u64::try_from(pax.number("size", offset)?.unwrap_or(header.size))
+                .map_err(|_| fail("its size is negative"))?;
+            self.data(block, header.kind, &pax, stored, offset)?
+        } else {
             // Go's reader, and so every runtime, takes no contents for these whatever their size says.
-            _ => (0, Data::default()),
+            let at = self.at;
+            (
+                0,
+                Data {
+                    at,
+                    ..Data::default()
+                },
+            )
         };
         let link = match kind {
             Type::Hardlink => clean(&raw_link, offset)?,

@@ -18,6 +18,7 @@ mod path;
 mod pax;
 mod scan;
 mod sparse;
+mod squash;
 mod visit;
 mod write;
 
@@ -27,4 +28,5 @@ pub use files::{LayerFiles, Wanted, read};
 pub use normalise::{Classify, Keep, Normalised, normalise};
 pub use overlay::Overlay;
 pub use scan::{EntryInfo, EntryKind, Scan, read_entry, scan};
+pub use squash::squash;
 pub use visit::{Meaning, Visited, try_visit, visit};
