@@ -18,6 +18,12 @@ pub(crate) struct EngineArgs {
     /// repeated
     #[arg(long, value_name = "FROM=TO", value_delimiter = ',')]
     pub(crate) package_mirror: Vec<String>,
+    /// Further CA certificates for package repositories, as PEM; can be repeated
+    #[arg(long, value_name = "FILE", value_delimiter = ',')]
+    pub(crate) package_ca: Vec<PathBuf>,
+    /// Logins for package repositories, in the form of apt's auth.conf (or .netrc); those of the image come after
+    #[arg(long, value_name = "FILE")]
+    pub(crate) package_auth: Option<PathBuf>,
     /// Folder of what the native engine fetched and learned; `reseal` in the user's cache folder when not given
     #[arg(long, value_name = "FOLDER")]
     pub(crate) cache_dir: Option<PathBuf>,

@@ -43,6 +43,8 @@ pub(crate) fn native(args: &EngineArgs, env: &Env) -> Result<NativeSettings, Fai
         cache_limit: CACHE_LIMIT,
         packages: args.packages.clone(),
         mirrors,
+        ca: args.package_ca.clone(),
+        auth: args.package_auth.clone(),
         lock: None,
         now: env.now,
         scripts: if args.assume_scripts_inert {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use reseal_repo::{Cache, Downloads, HttpSettings};
+use reseal_repo::{Cache, Downloads};
 use serde::Serialize;
 
 use crate::{
@@ -45,11 +45,7 @@ pub async fn fetch(
     let io = |action: String| move |source| PipelineError::Io { action, source };
     std::fs::create_dir_all(to).map_err(io(format!("create the folder `{}`", to.display())))?;
     let cache = Cache::open(&native.cache, native.cache_limit).map_err(&wrap)?;
-    let http = HttpSettings {
-        mirrors: native.mirrors.clone(),
-        ..HttpSettings::default()
-    };
-    let downloads = Downloads::new(http, cache);
+    let downloads = Downloads::new(native.http()?, cache);
     // Platforms share packages for all architectures.
     let mut wanted: BTreeMap<&LockedPackage, Vec<&str>> = BTreeMap::new();
     for platform in &lock.platforms {

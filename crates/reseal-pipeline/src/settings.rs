@@ -6,8 +6,12 @@ use async_trait::async_trait;
 use reseal_buildkit::Client;
 use reseal_oci::{Location, Platform, Tag};
 use reseal_plan::Policy;
+use reseal_repo::{HttpSettings, deb::read_logins};
 
-use crate::{engine::EngineChoice, error::PipelineError, lock::Lock, seal::SealSettings};
+use crate::{
+    engine::EngineChoice, error::PipelineError, lock::Lock, native::repository_error,
+    seal::SealSettings,
+};
 
 /// A report as read, with the name that messages use.
 #[derive(Debug, Clone)]
@@ -91,12 +95,44 @@ pub struct NativeSettings {
     pub packages: Option<PathBuf>,
     /// Where repositories are read instead: pairs of what an address begins with, and what takes its place.
     pub mirrors: Vec<(String, String)>,
+    /// PEM files of authorities that repositories may have their certificates from, besides the system's.
+    pub ca: Vec<PathBuf>,
+    /// A file of logins for repositories, in the form of apt's `auth.conf`; they go before the image's own.
+    pub auth: Option<PathBuf>,
     /// Exactly these packages, instead of what the repositories have today.
     pub lock: Option<Lock>,
     /// The time, seconds since 1970: signatures and indexes have dates.
     pub now: i64,
     /// What becomes of packages with maintainer scripts that are not known.
     pub scripts: reseal_native::Scripts,
+}
+
+impl NativeSettings {
+    /// Returns how repositories are reached.
+    ///
+    /// # Errors
+    /// When the file of logins cannot be read.
+    pub(crate) fn http(&self) -> Result<HttpSettings, PipelineError> {
+        let auth = match &self.auth {
+            Some(path) => {
+                let name = path.display().to_string();
+                let bytes = std::fs::read(path).map_err(|source| PipelineError::Io {
+                    action: format!("read the logins `{name}`"),
+                    source,
+                })?;
+                read_logins(&name, &bytes).map_err(repository_error("package repositories"))?
+            }
+            None => Vec::new(),
+        };
+        Ok(HttpSettings {
+            mirrors: self.mirrors.clone(),
+            ca: self.ca.clone(),
+            auth,
+            // A lock names digests: how old the index is that they were found in does not matter.
+            allow_expired: self.lock.is_some(),
+            ..HttpSettings::default()
+        })
+    }
 }
 
 /// Proxy variables, passed to the package manager as they are.

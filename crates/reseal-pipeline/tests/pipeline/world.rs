@@ -105,6 +105,8 @@ impl World {
                 cache_limit: 1 << 30,
                 packages: None,
                 mirrors: Vec::new(),
+                ca: Vec::new(),
+                auth: None,
                 lock: None,
                 now: 1_707_000_000,
                 scripts: Scripts::Refuse,

@@ -16,14 +16,17 @@ pub fn read_auth(files: &BTreeMap<String, Vec<u8>>) -> Result<Vec<Login>, RepoEr
     let mut out = Vec::new();
     let parts = fragments(files, "etc/apt/auth.conf.d/", &["conf"], false);
     for (path, bytes) in main.into_iter().chain(parts) {
-        let text = String::from_utf8_lossy(bytes);
-        let logins = parse(&text).map_err(|why| RepoError::Configuration {
-            place: path.to_owned(),
-            why: why.to_owned(),
-        })?;
-        out.extend(logins);
+        out.extend(read_logins(path, bytes)?);
     }
     Ok(out)
+}
+
+/// Reads one file of logins, in the form of `auth.conf`, which is that of `.netrc`; `place` is what errors call it.
+pub fn read_logins(place: &str, bytes: &[u8]) -> Result<Vec<Login>, RepoError> {
+    parse(&String::from_utf8_lossy(bytes)).map_err(|why| RepoError::Configuration {
+        place: place.to_owned(),
+        why: why.to_owned(),
+    })
 }
 
 fn parse(text: &str) -> Result<Vec<Login>, &'static str> {

@@ -13,7 +13,7 @@ mod settings;
 mod signed;
 mod sources;
 
-pub use auth::read_auth;
+pub use auth::{read_auth, read_logins};
 pub use index::{Index, Variant};
 pub use lists::Stanza;
 pub use repositories::{Release, Repositories};

@@ -102,7 +102,8 @@ pub(super) fn failure(url: &str, error: reqwest::Error) -> RepoError {
     if tls_errors(&error).any(|cause| matches!(cause, rustls::Error::InvalidCertificate(_))) {
         transient = false;
         advice = Some(
-            "give the authority that signed the server's certificate as an extra one".to_owned(),
+            "give the authority that signed the server's certificate with `--package-ca FILE`"
+                .to_owned(),
         );
     }
     RepoError::Transport {
