@@ -3,6 +3,7 @@
 #[path = "../../crates/xtask/src/compare/roots.rs"]
 mod roots;
 
+mod configure;
 mod island;
 
 use std::path::{Path, PathBuf};
@@ -93,6 +94,11 @@ fn engines_agree(subject: &Subject<'_>, daemon: &[(&str, &str)]) {
     let folder = tempfile::tempdir().expect("a folder");
     let theirs = subject.patched(&["--engine", "buildkit"], daemon);
     let ours = subject.native(&folder.path().join("cache"));
+    same_root(subject, &theirs, &ours, folder.path());
+}
+
+/// Compares two results, by their packages and by every file of the images.
+fn same_root(subject: &Subject<'_>, theirs: &Value, ours: &Value, folder: &Path) {
     let versions = |result: &Value| -> Vec<(Value, Value)> {
         let list = result["platforms"][0]["packages"].as_array().cloned();
         list.unwrap_or_default()
@@ -100,10 +106,10 @@ fn engines_agree(subject: &Subject<'_>, daemon: &[(&str, &str)]) {
             .map(|one| (one["name"].clone(), one["to"].clone()))
             .collect()
     };
-    assert!(!versions(&ours).is_empty());
-    assert_eq!(versions(&theirs), versions(&ours));
-    let left = subject.unpack(&theirs, &folder.path().join("theirs"));
-    let right = subject.unpack(&ours, &folder.path().join("ours"));
+    assert!(!versions(ours).is_empty());
+    assert_eq!(versions(theirs), versions(ours));
+    let left = subject.unpack(theirs, &folder.join("theirs"));
+    let right = subject.unpack(ours, &folder.join("ours"));
     let found = roots::compare(&left, &right).expect("both can be read");
     assert_eq!(found.different, [], "of {} paths", found.paths);
     assert_eq!(found.effective.len(), 0, "{:?}", found.effective);

@@ -284,6 +284,7 @@ mod tests {
                 held: Vec::new(),
                 script_written: vec!["etc/ssl/index".into()],
                 engine: "buildkit",
+                configured: Vec::new(),
                 emulated: true,
             }],
             preserved: Vec::new(),

@@ -71,13 +71,16 @@ pub struct Laid {
 }
 
 impl Laid {
-    /// Tells whether `dpkg --configure --pending` has to run on the result.
-    pub fn needs_configure(&self) -> bool {
-        self.effects.iter().any(|effect| {
-            matches!(
-                effect,
-                Effect::LeftUnpacked { .. } | Effect::Triggered { left: true, .. }
-            )
+    /// Returns the packages for which `dpkg --configure --pending` has to run on the result, as dpkg names them.
+    pub fn unconfigured(&self) -> impl Iterator<Item = &str> {
+        self.effects.iter().filter_map(|effect| match effect {
+            Effect::LeftUnpacked { package }
+            | Effect::Triggered {
+                package,
+                left: true,
+                ..
+            } => Some(package.as_str()),
+            _ => None,
         })
     }
 }
@@ -119,6 +122,8 @@ pub enum Effect {
     },
     /// The dynamic linker's cache was written.
     LinkerCache,
+    /// What ca-certificates makes of certificates was written: its configuration, links and the bundle of all.
+    Certificates,
     /// Compiled Python modules that no package owns went with the modules that they were compiled from.
     Bytecode {
         /// How many.

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Read as _, Seek as _, SeekFrom},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -15,7 +16,7 @@ use reseal_registry::Layout;
 pub(crate) struct LayoutSource(pub(crate) Arc<Layout>);
 
 impl LayoutSource {
-    fn path(&self, digest: &str) -> Option<std::path::PathBuf> {
+    fn path(&self, digest: &str) -> Option<PathBuf> {
         Some(self.0.blob_path(&digest.parse::<Digest>().ok()?))
     }
 }
@@ -33,14 +34,19 @@ impl ContentSource for LayoutSource {
         let path = self
             .path(digest)
             .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-        tokio::task::spawn_blocking(move || {
-            let mut file = std::fs::File::open(path)?;
-            file.seek(SeekFrom::Start(offset))?;
-            let mut bytes = Vec::new();
-            file.take(len).read_to_end(&mut bytes)?;
-            Ok(Bytes::from(bytes))
-        })
-        .await
-        .map_err(io::Error::other)?
+        read_part(path, offset, len).await
     }
+}
+
+/// Reads up to `len` bytes of a file, from `offset` on.
+pub(crate) async fn read_part(path: PathBuf, offset: u64, len: u64) -> Result<Bytes, io::Error> {
+    tokio::task::spawn_blocking(move || {
+        let mut file = std::fs::File::open(path)?;
+        file.seek(SeekFrom::Start(offset))?;
+        let mut bytes = Vec::new();
+        file.take(len).read_to_end(&mut bytes)?;
+        Ok(Bytes::from(bytes))
+    })
+    .await
+    .map_err(io::Error::other)?
 }

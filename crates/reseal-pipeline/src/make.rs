@@ -1,6 +1,6 @@
 //! Stages 3 to 5 on all platforms: each gets its engine, and each engine hands back a raw layer.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use futures_util::future::{join, try_join_all};
 use reseal_registry::Registries;
@@ -12,7 +12,7 @@ use crate::{
     event::{Event, Events, Stage},
     native::{self, Native},
     settings::{Builder, Builders, PatchSettings},
-    solve::{Job, Solved, solve},
+    solve::{Building, Job, Solved, configure, upgrade},
     source::Source,
 };
 
@@ -93,7 +93,11 @@ pub(crate) async fn make(
     )
     .await;
     solved?.into(&mut made);
-    let (native, refused) = native?;
+    let Laid {
+        made: native,
+        refused,
+        unpacked,
+    } = native?;
     native.into(&mut made);
     for ((job, _), why) in &refused {
         let warning = format!(
@@ -104,9 +108,13 @@ pub(crate) async fn make(
         made.warnings.push(warning);
     }
     let refused: Vec<Placed<'_>> = refused.into_iter().map(|(placed, _)| placed).collect();
-    on_builders(&refused, &builders, making)
-        .await?
-        .into(&mut made);
+    let (upgraded, configured) = join(
+        on_builders(&refused, &builders, making),
+        configure_on_builders(unpacked, &builders, making),
+    )
+    .await;
+    upgraded?.into(&mut made);
+    configured?.into(&mut made);
     Ok(made)
 }
 
@@ -175,22 +183,10 @@ async fn on_builders(
     if placed.is_empty() {
         return Ok(made);
     }
-    let Making { folder, events, .. } = making;
-    for (index, builder) in builders.iter().enumerate() {
-        let platforms: Vec<_> = placed
-            .iter()
-            .filter(|(_, place)| place.builder == index)
-            .map(|(job, place)| (job.platform.platform.clone(), place.emulated))
-            .collect();
-        if !platforms.is_empty() {
-            events.send(Event::Builder {
-                address: builder.address.clone(),
-                why: builder.why.clone(),
-                version: builder.client.info().await.map_err(PipelineError::Build)?,
-                platforms,
-            });
-        }
-    }
+    let Making {
+        settings, events, ..
+    } = making;
+    introduce(placed, builders, making).await?;
     for (job, place) in placed {
         if place.emulated {
             let platform = &job.platform.platform;
@@ -208,29 +204,12 @@ async fn on_builders(
             .filter(|(_, place)| place.builder == index)
             .map(|(job, _)| (*job).clone())
             .collect();
-        // A builder may be asked a second time, for what the native engine left to it.
-        let folder = folder.join(format!(
-            "builder-{index}-{}",
-            mine.first().map_or(0, |job| job.place)
-        ));
         async move {
-            if mine.is_empty() {
+            let Some(first) = mine.first() else {
                 return Ok((Vec::new(), Vec::new()));
-            }
-            std::fs::create_dir_all(&folder).map_err(|source| PipelineError::Io {
-                action: format!("create the folder `{}`", folder.display()),
-                source,
-            })?;
-            solve(
-                builder,
-                &mine,
-                making.source,
-                making.settings,
-                making.registries,
-                &folder,
-                events,
-            )
-            .await
+            };
+            let folder = layers_of(making.folder, index, first)?;
+            upgrade(making.building(builder, &folder), &mine, settings).await
         }
     });
     for (done, failed) in try_join_all(runs).await? {
@@ -249,18 +228,132 @@ async fn on_builders(
     Ok(made)
 }
 
-/// Platforms that the native engine leaves to a builder, each with the reason.
-type Refused<'a> = Vec<(Placed<'a>, String)>;
+/// Has packages that were laid down configured on the builders, one solve each.
+async fn configure_on_builders(
+    unpacked: Vec<(Placed<'_>, Solved)>,
+    builders: &[Builder],
+    making: Making<'_>,
+) -> Result<Made, PipelineError> {
+    let mut made = Made::default();
+    if unpacked.is_empty() {
+        return Ok(made);
+    }
+    let Making {
+        settings, events, ..
+    } = making;
+    let placed: Vec<Placed<'_>> = unpacked.iter().map(|(placed, _)| *placed).collect();
+    introduce(&placed, builders, making).await?;
+    for ((job, _), solved) in &unpacked {
+        let left = solved
+            .native
+            .as_ref()
+            .map_or(&[][..], |native| &native.unconfigured);
+        events.send(Event::Note(format!(
+            "the dpkg of {} configures {}",
+            job.platform.platform,
+            left.join(", ")
+        )));
+    }
+    events.send(Event::Started(Stage::Solve, None));
+    let mut shares: Vec<Vec<(Job, Solved)>> = builders.iter().map(|_| Vec::new()).collect();
+    for ((job, place), solved) in unpacked {
+        if let Some(share) = shares.get_mut(place.builder) {
+            share.push((job.clone(), solved));
+        }
+    }
+    let runs = builders
+        .iter()
+        .zip(shares)
+        .enumerate()
+        .map(|(index, (builder, mine))| async move {
+            let Some((first, _)) = mine.first() else {
+                return Ok((Vec::new(), Vec::new()));
+            };
+            let folder = layers_of(making.folder, index, first)?;
+            configure(making.building(builder, &folder), mine, settings).await
+        });
+    for (done, failed) in try_join_all(runs).await? {
+        made.done.extend(done.into_iter().map(|solved| {
+            Done {
+                emulated: placed
+                    .iter()
+                    .any(|(job, place)| job.place == solved.place && place.emulated),
+                solved,
+                engine: "native",
+            }
+        }));
+        made.failed.extend(failed);
+    }
+    events.send(Event::Finished(Stage::Solve, None));
+    Ok(made)
+}
+
+/// Tells which builder does what.
+async fn introduce(
+    placed: &[Placed<'_>],
+    builders: &[Builder],
+    making: Making<'_>,
+) -> Result<(), PipelineError> {
+    for (index, builder) in builders.iter().enumerate() {
+        let platforms: Vec<_> = placed
+            .iter()
+            .filter(|(_, place)| place.builder == index)
+            .map(|(job, place)| (job.platform.platform.clone(), place.emulated))
+            .collect();
+        if !platforms.is_empty() {
+            making.events.send(Event::Builder {
+                address: builder.address.clone(),
+                why: builder.why.clone(),
+                version: builder.client.info().await.map_err(PipelineError::Build)?,
+                platforms,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Makes the folder for the layers of one solve. A builder may be asked more than once: for what runs there at once, and for
+/// what the native engine left to it; no two solves have a platform in common.
+fn layers_of(folder: &Path, builder: usize, first: &Job) -> Result<PathBuf, PipelineError> {
+    let folder = folder.join(format!("builder-{builder}-{}", first.place));
+    std::fs::create_dir_all(&folder).map_err(|source| PipelineError::Io {
+        action: format!("create the folder `{}`", folder.display()),
+        source,
+    })?;
+    Ok(folder)
+}
+
+impl<'a> Making<'a> {
+    fn building(self, builder: &'a Builder, folder: &'a Path) -> Building<'a> {
+        Building {
+            builder,
+            source: self.source,
+            registries: self.registries,
+            may_fail: &self.settings.allow_platform_failure,
+            folder,
+            events: self.events,
+        }
+    }
+}
+
+/// What the native engine did.
+#[derive(Default)]
+struct Laid<'a> {
+    made: Made,
+    /// Platforms that it leaves to a builder, each with the reason.
+    refused: Vec<(Placed<'a>, String)>,
+    /// Platforms whose packages lie there and have to be configured on a builder.
+    unpacked: Vec<(Placed<'a>, Solved)>,
+}
 
 /// Lays packages down, all platforms side by side.
 async fn lay_down<'a>(
     laid: &[(&'a Job, String, Option<Place>)],
     making: Making<'_>,
-) -> Result<(Made, Refused<'a>), PipelineError> {
-    let mut made = Made::default();
-    let mut refused = Vec::new();
+) -> Result<Laid<'a>, PipelineError> {
+    let mut out = Laid::default();
     if laid.is_empty() {
-        return Ok((made, refused));
+        return Ok(out);
     }
     let Making {
         source, settings, ..
@@ -273,7 +366,7 @@ async fn lay_down<'a>(
             making
                 .events
                 .send(Event::Started(Stage::LayDown, Some(platform.clone())));
-            let result = engine.run(job, making.folder).await;
+            let result = engine.run(job, making.folder, other.is_some()).await;
             making
                 .events
                 .send(Event::Finished(Stage::LayDown, Some(platform.clone())));
@@ -282,25 +375,34 @@ async fn lay_down<'a>(
     });
     for (job, why, other, result) in futures_util::future::join_all(runs).await {
         let platform = &job.platform.platform;
-        match result {
-            Ok(solved) => made.done.push(Done {
+        match (result, other) {
+            (Ok(solved), Some(place)) if left_unpacked(&solved) => {
+                out.unpacked.push(((job, place), solved));
+            }
+            (Ok(solved), _) => out.made.done.push(Done {
                 solved,
                 engine: "native",
                 emulated: false,
             }),
-            Err(native::Failure::Refused(reason)) if other.is_some() => {
-                let place = other.expect("it was just looked at");
-                refused.push(((job, place), reason));
+            (Err(native::Failure::Refused(reason)), Some(place)) => {
+                out.refused.push(((job, place), reason));
             }
-            Err(failure) => {
+            (Err(failure), _) => {
                 let error = failure.into_error(platform, why);
                 if making.settings.allow_platform_failure.contains(platform) {
-                    made.failed.push((job.place, error.to_string()));
+                    out.made.failed.push((job.place, error.to_string()));
                 } else {
                     return Err(error);
                 }
             }
         }
     }
-    Ok((made, refused))
+    Ok(out)
+}
+
+fn left_unpacked(solved: &Solved) -> bool {
+    solved
+        .native
+        .as_ref()
+        .is_some_and(|native| !native.unconfigured.is_empty())
 }

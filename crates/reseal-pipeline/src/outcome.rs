@@ -97,8 +97,11 @@ pub struct PlatformResult {
     pub held: Vec<String>,
     /// Paths that maintainer scripts wrote outside their packages' own files.
     pub script_written: Vec<String>,
-    /// `buildkit`, or `none` when nothing ran.
+    /// `buildkit`, `native`, or `none` when nothing was to do.
     pub engine: &'static str,
+    /// Packages that the native engine laid down and the image's own dpkg configured.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub configured: Vec<String>,
     /// Whether the daemon ran it under an emulator.
     pub emulated: bool,
 }
@@ -122,6 +125,7 @@ impl PlatformResult {
             held,
             script_written: Vec::new(),
             engine: "none",
+            configured: Vec::new(),
             emulated: false,
         }
     }

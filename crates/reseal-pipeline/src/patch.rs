@@ -296,7 +296,14 @@ impl<'a> Run<'a> {
             annotation::PATCH_LAYER.to_owned(),
             finished.layer.digest.to_string(),
         );
-        if let Some(ingredients) = &solved.native {
+        let configured = solved
+            .native
+            .as_ref()
+            .map_or(&[][..], |native| &native.unconfigured);
+        // What a script wrote follows from no lock.
+        if let Some(ingredients) = &solved.native
+            && configured.is_empty()
+        {
             annotations.insert(
                 annotation::PATCH_LOCK.to_owned(),
                 Carried {
@@ -343,6 +350,7 @@ impl<'a> Run<'a> {
             held: solved.plan.held.clone(),
             script_written: finished.script_written.clone(),
             engine,
+            configured: configured.to_vec(),
             emulated,
         };
         self.platforms.insert(place, result);

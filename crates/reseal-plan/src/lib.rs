@@ -17,7 +17,10 @@ pub use bind::{BindError, Binding, Candidate, bind};
 pub use dpkg::exit;
 pub use error::PlanError;
 pub use facts::Facts;
-pub use lower::{Base, Surroundings, base, patch, required_capabilities, to_llb};
+pub use lower::{
+    Base, Surroundings, base, configure, configure_capabilities, patch, required_capabilities,
+    to_llb,
+};
 pub use model::{
     Counts, Decision, FindingKey, FindingResult, Mode, PatchPlan, Planned, PlannedFinding,
     PlatformPlan, Verdict,

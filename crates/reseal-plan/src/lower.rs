@@ -44,6 +44,14 @@ pub fn patch(plan: &PlatformPlan, base: &Base, surroundings: &Surroundings) -> O
     if plan.is_empty() {
         return None;
     }
+    patch_graph(plan, base, surroundings).map(|(graph, diff)| graph.definition(diff))
+}
+
+fn patch_graph(
+    plan: &PlatformPlan,
+    base: &Base,
+    surroundings: &Surroundings,
+) -> Option<(Graph, Out)> {
     let platform = to_llb(&plan.platform);
     let mut graph = Graph::new();
     let image = source(&mut graph, &platform, base);
@@ -58,7 +66,7 @@ pub fn patch(plan: &PlatformPlan, base: &Base, surroundings: &Surroundings) -> O
         image,
         plan,
         &platform,
-        dpkg::environment(&surroundings.freshness),
+        dpkg::environment(Some(&surroundings.freshness)),
         surroundings.proxy.clone(),
         &scope,
     )?;
@@ -66,30 +74,49 @@ pub fn patch(plan: &PlatformPlan, base: &Base, surroundings: &Surroundings) -> O
         return None;
     };
     graph.describe(diff, &format!("[{}] patch layer", plan.platform));
-    Some(graph.definition(diff))
+    Some((graph, diff))
+}
+
+/// The graph that configures packages: `laid`, an image of one layer with unpacked packages, is laid over the base, and what
+/// the image's own dpkg changes on top of both comes back.
+pub fn configure(
+    platform: &reseal_oci::Platform,
+    base: &Base,
+    laid: &Base,
+    proxy: Option<Proxy>,
+) -> Option<Definition> {
+    configure_graph(platform, base, laid, proxy).map(|(graph, diff)| graph.definition(diff))
+}
+
+fn configure_graph(
+    platform: &reseal_oci::Platform,
+    base: &Base,
+    laid: &Base,
+    proxy: Option<Proxy>,
+) -> Option<(Graph, Out)> {
+    let name = platform.to_string();
+    let llb = to_llb(platform);
+    let mut graph = Graph::new();
+    let image = source(&mut graph, &llb, base);
+    graph.describe(image, &format!("[{name}] base image"));
+    let laid = source(&mut graph, &llb, laid);
+    graph.describe(laid, &format!("[{name}] unpacked packages"));
+    let Src::From(merged) = graph.merge(&[Src::From(image), Src::From(laid)]) else {
+        return None;
+    };
+    graph.describe(merged, &format!("[{name}] lay packages over the image"));
+    let after = dpkg::configure(&mut graph, merged, &llb, &name, proxy)?;
+    let Src::From(diff) = graph.diff(Src::From(merged), Src::From(after)) else {
+        return None;
+    };
+    graph.describe(diff, &format!("[{name}] what configuring changed"));
+    Some((graph, diff))
 }
 
 /// Returns the capabilities that a patch needs of the daemon, whatever the plan.
 pub fn required_capabilities() -> BTreeSet<&'static str> {
-    let mut graph = Graph::new();
-    let platform = Platform {
-        os: "linux".into(),
-        architecture: "amd64".into(),
-        ..Platform::default()
-    };
-    let image = graph.image(
-        "localhost/any@sha256:0000000000000000000000000000000000000000000000000000000000000000",
-        &platform,
-        ImageOptions::default(),
-    );
     let plan = PlatformPlan {
-        platform: reseal_oci::Platform {
-            os: "linux".into(),
-            architecture: "amd64".into(),
-            variant: None,
-            os_version: None,
-            os_features: Vec::new(),
-        },
+        platform: any_platform(),
         source_digest: reseal_oci::Digest::of(b""),
         distribution: String::new(),
         mode: crate::model::Mode::All,
@@ -97,19 +124,35 @@ pub fn required_capabilities() -> BTreeSet<&'static str> {
         held: Vec::new(),
         findings: Vec::new(),
     };
-    let root = dpkg::upgrade(
-        &mut graph,
-        image,
-        &plan,
-        &platform,
-        dpkg::environment(""),
-        None,
-        "",
-    );
-    match root.map(|root| graph.diff(Src::From(image), Src::From(root))) {
-        Some(Src::From(diff)) => graph.required_caps(diff),
-        _ => BTreeSet::new(),
+    patch_graph(&plan, &any_image(), &Surroundings::default())
+        .map(|(graph, diff)| graph.required_caps(diff))
+        .unwrap_or_default()
+}
+
+/// Returns the capabilities that configuring packages which were laid down needs of the daemon.
+pub fn configure_capabilities() -> BTreeSet<&'static str> {
+    let laid = Base::Session {
+        reference: format!("local/any@{}", reseal_oci::Digest::of(b"")),
+        session: "any".to_owned(),
+        store: "any".to_owned(),
+    };
+    configure_graph(&any_platform(), &any_image(), &laid, None)
+        .map(|(graph, diff)| graph.required_caps(diff))
+        .unwrap_or_default()
+}
+
+fn any_platform() -> reseal_oci::Platform {
+    reseal_oci::Platform {
+        os: "linux".into(),
+        architecture: "amd64".into(),
+        variant: None,
+        os_version: None,
+        os_features: Vec::new(),
     }
+}
+
+fn any_image() -> Base {
+    Base::Registry(format!("localhost/any@{}", reseal_oci::Digest::of(b"")))
 }
 
 fn source(graph: &mut Graph, platform: &Platform, base: &Base) -> Out {

@@ -1,7 +1,10 @@
 //! Plans → LLB: the same bytes every time, and nothing from outside in a command.
 
 use reseal_oci::Digest;
-use reseal_plan::{Base, Mode, Planned, PlatformPlan, Surroundings, patch, required_capabilities};
+use reseal_plan::{
+    Base, Mode, Planned, PlatformPlan, Surroundings, configure, configure_capabilities, patch,
+    required_capabilities,
+};
 
 fn plan(mode: Mode, names: &[(&str, &str)]) -> PlatformPlan {
     PlatformPlan {
@@ -109,4 +112,30 @@ fn the_daemon_needs_diffs_cache_mounts_and_tmpfs_but_no_merge() {
         assert!(needed.contains(capability), "{capability} in {needed:?}");
     }
     assert!(!needed.contains("mergeop"), "{needed:?}");
+}
+
+#[test]
+fn configuring_lays_the_packages_over_the_image_and_runs_nothing_but_dpkg() {
+    let laid = Base::Session {
+        reference: format!("local/source@{}", Digest::of(b"laid")),
+        session: "the-session".into(),
+        store: "source".into(),
+    };
+    let platform = "linux/arm64/v8".parse().expect("a platform");
+    let graph = || configure(&platform, &base(), &laid, None).expect("two images");
+    let bytes = graph().encode();
+    assert_eq!(bytes, graph().encode());
+    for text in [
+        "docker-image://registry.example/shop/cart@sha256:",
+        "oci-layout://local/source@sha256:",
+        "/run/reseal/in/configure.sh",
+        "--configure --pending",
+    ] {
+        assert!(contains(&bytes, text), "{text}");
+    }
+    assert!(!contains(&bytes, "apt-get"));
+    let needed = configure_capabilities();
+    for capability in ["mergeop", "diffop", "source.ocilayout", "exec.meta.base"] {
+        assert!(needed.contains(capability), "{capability} in {needed:?}");
+    }
 }

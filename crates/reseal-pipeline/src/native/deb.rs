@@ -14,8 +14,8 @@ use reseal_oci::Digest;
 use reseal_pkg::dpkg::{Candidate, Database};
 use reseal_plan::{Mode, PlatformPlan};
 use reseal_repo::{
-    Cache, Folder, HttpSettings,
-    deb::{AptSettings, Release, Repositories, read_settings, read_sources},
+    Cache, Folder,
+    deb::{AptSettings, Release, Repositories, read_auth, read_settings, read_sources_for},
 };
 use reseal_resolve::{
     Preferences, ReleaseInfo, Resolution, Resolved, Universe, Want, resolve, upgrades_by_source,
@@ -72,6 +72,14 @@ impl Chosen {
             ..Self::default()
         }
     }
+}
+
+/// What was laid down.
+pub(super) struct Laid {
+    /// The digests of the files that are in the layer.
+    pub files: Vec<FileProof>,
+    /// Packages that the image's dpkg has to configure.
+    pub unconfigured: Vec<String>,
 }
 
 /// The image's repositories, and what it says about choosing from them.
@@ -152,7 +160,7 @@ impl Image {
     ) -> Result<Sources, Failure> {
         let wrap = repository_error(&self.platform);
         let mut files = self.files("etc/apt/");
-        let sources = read_sources(&files, &self.architecture).map_err(&wrap)?;
+        let sources = read_sources_for(&files, &self.architecture, &self.foreign).map_err(&wrap)?;
         let settings = read_settings(&files);
         let preferences = Preferences::parse(&files);
         if let Some(reason) = settings.unsupported.first()
@@ -162,12 +170,8 @@ impl Image {
         }
         // Keyrings lie in both folders.
         files.extend(self.files("usr/share/keyrings/"));
-        let http = HttpSettings {
-            mirrors: native.mirrors.clone(),
-            // A lock names digests: how old the index is that they were found in does not matter.
-            allow_expired: native.lock.is_some(),
-            ..HttpSettings::default()
-        };
+        let mut http = native.http()?;
+        http.auth.extend(read_auth(&files).map_err(&wrap)?);
         let apt = settings.clone();
         let repositories =
             Repositories::open(sources, apt, &files, cache.clone(), http, native.now);
@@ -235,6 +239,9 @@ impl Image {
             };
             match resolve(&universe, &want).map_err(|error| Failure::Refused(error.to_string()))? {
                 Resolved::Done(resolution) => {
+                    if plan.mode == Mode::All && self.has_machine_id() {
+                        not_phased(&resolution, &candidates)?;
+                    }
                     return Ok(chosen(&resolution, candidates, &releases));
                 }
                 Resolved::NeedsCandidates(names) => {
@@ -248,14 +255,21 @@ impl Image {
         ))
     }
 
-    /// Lays the packages down into a raw layer, and returns the digests of the files in it.
+    /// Tells whether apt can tell this system from others, by which it decides on phased updates.
+    fn has_machine_id(&self) -> bool {
+        self.tree
+            .contents("etc/machine-id")
+            .is_some_and(|id| !matches!(id.trim_ascii(), b"" | b"uninitialized"))
+    }
+
+    /// Lays the packages down into a raw layer.
     pub(super) async fn lay_down(
         &self,
         chosen: &Chosen,
         files: Vec<PathBuf>,
         raw: &Path,
         scripts: Scripts,
-    ) -> Result<Vec<FileProof>, Failure> {
+    ) -> Result<Laid, Failure> {
         let (tree, database) = (self.tree.clone(), self.database.clone());
         let (architecture, packages) = (self.architecture.clone(), chosen.packages.clone());
         let (platform, raw) = (self.platform.clone(), raw.to_owned());
@@ -300,15 +314,18 @@ impl Image {
                 }),
             })?;
             out.flush().map_err(io)?;
-            Ok(laid
-                .files
-                .into_iter()
-                .map(|proof| FileProof {
-                    path: proof.path,
-                    package: (proof.package, proof.architecture),
-                    sha256: proof.sha256,
-                })
-                .collect())
+            Ok(Laid {
+                unconfigured: laid.unconfigured().map(str::to_owned).collect(),
+                files: laid
+                    .files
+                    .into_iter()
+                    .map(|proof| FileProof {
+                        path: proof.path,
+                        package: (proof.package, proof.architecture),
+                        sha256: proof.sha256,
+                    })
+                    .collect(),
+            })
         })
         .await
         .expect("laying packages down does not panic")
@@ -340,6 +357,20 @@ impl Sources {
             .await
             .map_err(wrap)
     }
+}
+
+/// Refuses updates that are not yet for everybody: whether they are for this system only its apt can tell.
+fn not_phased(resolution: &Resolution, candidates: &[Candidate]) -> Result<(), Failure> {
+    let picked = resolution.upgrades.iter().chain(&resolution.new);
+    for candidate in picked.filter_map(|place| candidates.get(*place)) {
+        if let Some(percentage) = candidate.phased.filter(|percentage| *percentage < 100) {
+            return Err(Failure::Refused(format!(
+                "{} {} is for {percentage} % of machines by now, and the image has a machine id, by which its apt decides",
+                candidate.name, candidate.version
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn info(release: &Release) -> ReleaseInfo {

@@ -6,8 +6,12 @@
 mod base;
 mod deb;
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
+use reseal_native::Scripts;
 use reseal_oci::Platform;
 use reseal_pkg::OsRelease;
 use reseal_plan::PlatformPlan;
@@ -32,6 +36,10 @@ pub(crate) struct Ingredients {
     pub packages: Vec<LockedPackage>,
     /// The files that came from packages.
     pub files: Vec<FileProof>,
+    /// Packages that are left for the image's dpkg to configure, or that it has configured.
+    pub unconfigured: Vec<String>,
+    /// Paths that configuring wrote again.
+    pub replaced: BTreeSet<String>,
 }
 
 /// A file as it is in its package.
@@ -46,7 +54,8 @@ pub(crate) struct FileProof {
 }
 
 impl Ingredients {
-    /// Compares the files of the pushed layer with those of the signed packages, and says so in the result.
+    /// Compares the files of the pushed layer with those of the signed packages, and says so in the result. What the
+    /// packages' own scripts wrote again when they were configured does not count.
     pub(crate) fn prove(
         &self,
         pushed: &BTreeMap<String, [u8; 32]>,
@@ -55,6 +64,9 @@ impl Ingredients {
         let mut counts: BTreeMap<&(String, String), usize> = BTreeMap::new();
         for file in &self.files {
             if pushed.get(&file.path) != Some(&file.sha256) {
+                if self.replaced.contains(&file.path) {
+                    continue;
+                }
                 return Err(PipelineError::Verification(format!(
                     "`{}` in the layer of {} is not the file of the package {}",
                     file.path, result.platform, file.package.0
@@ -202,7 +214,15 @@ impl<'a> Native<'a> {
     }
 
     /// Patches one platform; the raw layer goes into `folder`.
-    pub(crate) async fn run(&self, job: &Job, folder: &Path) -> Result<Solved, Failure> {
+    ///
+    /// With `may_configure` packages with unknown scripts are left unpacked where that is enough, for
+    /// [`Ingredients::unconfigured`] to be configured on a builder.
+    pub(crate) async fn run(
+        &self,
+        job: &Job,
+        folder: &Path,
+        may_configure: bool,
+    ) -> Result<Solved, Failure> {
         let Prepared {
             image,
             repositories,
@@ -223,13 +243,17 @@ impl<'a> Native<'a> {
         let name = job.platform.platform.to_string();
         let files = repositories.fetch(&chosen, &name).await?;
         let raw = folder.join(format!("native-{}.tar", job.place));
-        let laid = image
-            .lay_down(&chosen, files, &raw, self.settings.scripts)
-            .await?;
+        let scripts = match self.settings.scripts {
+            Scripts::Refuse if may_configure => Scripts::Configure,
+            scripts => scripts,
+        };
+        let laid = image.lay_down(&chosen, files, &raw, scripts).await?;
         solved.raw = Some(raw);
         solved.native = Some(Box::new(Ingredients {
             packages: chosen.packages,
-            files: laid,
+            files: laid.files,
+            unconfigured: laid.unconfigured,
+            replaced: BTreeSet::new(),
         }));
         Ok(solved)
     }

@@ -50,6 +50,7 @@ fn platform_of(name: &str, findings: Vec<FindingResult>) -> PlatformResult {
         held: Vec::new(),
         script_written: Vec::new(),
         engine: "native",
+        configured: Vec::new(),
         emulated: false,
     }
 }

@@ -13,6 +13,8 @@ use crate::model::{Mode, PlatformPlan};
 
 /// The script; linted like every script of the project.
 const SCRIPT: &str = include_str!("apt.sh");
+/// What configures packages that were laid down; linted as well.
+const CONFIGURE: &str = include_str!("configure.sh");
 /// Settings that the script adds to the image's own.
 const SETTINGS: &str = include_str!("apt.conf");
 /// What stands in the way of services that maintainer scripts would start; 101 is policy-rc.d's "not allowed".
@@ -28,6 +30,8 @@ pub mod exit {
     pub const UPGRADE: i32 = 93;
     /// Packages are left half installed.
     pub const BROKEN: i32 = 94;
+    /// Packages that were laid down could not be configured.
+    pub const CONFIGURE: i32 = 95;
 }
 
 /// Adds the exec that carries the plan out, and returns the root file system after it.
@@ -45,16 +49,6 @@ pub(crate) fn upgrade(
         id: format!("reseal/apt/{name}/{cache_scope}"),
         sharing: Sharing::Locked,
     };
-    let file = |selector: &str| MountKind::Bind {
-        from: Src::From(inputs),
-        readonly: true,
-        output: false,
-        selector: Some(selector.to_owned()),
-    };
-    let mount = |dest: &str, kind| Mount {
-        dest: dest.to_owned(),
-        kind,
-    };
     let exec = graph.exec(Exec {
         args: ["/bin/sh", "/run/reseal/in/apt.sh", mode(plan)]
             .map(str::to_owned)
@@ -64,8 +58,8 @@ pub(crate) fn upgrade(
         user: String::new(),
         root: RootFs::Writable(base),
         mounts: vec![
-            mount("/run/reseal/in", file("/in")),
-            mount("/usr/sbin/policy-rc.d", file("/policy-rc.d")),
+            mount("/run/reseal/in", part_of(inputs, "/in")),
+            mount("/usr/sbin/policy-rc.d", part_of(inputs, "/policy-rc.d")),
             mount("/var/lib/apt/lists", cache("lists")),
             mount("/var/cache/apt", MountKind::Tmpfs { size: None }),
             mount("/var/cache/apt/archives", cache("archives")),
@@ -84,6 +78,66 @@ pub(crate) fn upgrade(
     Some(root)
 }
 
+/// Adds the exec that configures packages which are unpacked in `root`, and returns the root file system after it.
+pub(crate) fn configure(
+    graph: &mut Graph,
+    root: Out,
+    platform: &Platform,
+    name: &str,
+    proxy: Option<Proxy>,
+) -> Option<Out> {
+    let script = graph.file(
+        Src::Scratch,
+        vec![
+            make_dir("/in"),
+            make_file("/in/configure.sh", 0o755, CONFIGURE),
+            make_file("/policy-rc.d", 0o755, POLICY),
+        ],
+    );
+    graph.describe(script, &format!("[{name}] lay out the scripts"));
+    let exec = graph.exec(Exec {
+        args: ["/bin/sh", "/run/reseal/in/configure.sh"]
+            .map(str::to_owned)
+            .to_vec(),
+        env: environment(None),
+        cwd: "/".to_owned(),
+        user: String::new(),
+        root: RootFs::Writable(root),
+        mounts: vec![
+            mount("/run/reseal/in", part_of(script, "/in")),
+            mount("/usr/sbin/policy-rc.d", part_of(script, "/policy-rc.d")),
+        ],
+        network: Network::Default,
+        proxy,
+        hosts: Vec::new(),
+        platform: platform.clone(),
+        ignore_cache: false,
+        remove_mount_stubs: true,
+        valid_exit_codes: Vec::new(),
+        ulimits: Vec::new(),
+    });
+    let after = exec.root()?;
+    graph.describe(after, &format!("[{name}] configure packages"));
+    Some(after)
+}
+
+fn mount(dest: &str, kind: MountKind) -> Mount {
+    Mount {
+        dest: dest.to_owned(),
+        kind,
+    }
+}
+
+/// A file or folder of `from`, to be read.
+fn part_of(from: Out, selector: &str) -> MountKind {
+    MountKind::Bind {
+        from: Src::From(from),
+        readonly: true,
+        output: false,
+        selector: Some(selector.to_owned()),
+    }
+}
+
 fn mode(plan: &PlatformPlan) -> &'static str {
     match plan.mode {
         Mode::Report => "report",
@@ -92,29 +146,36 @@ fn mode(plan: &PlatformPlan) -> &'static str {
 }
 
 fn inputs(graph: &mut Graph, plan: &PlatformPlan) -> Out {
-    let make = |path: &str, mode, data: &str| FileAction::MakeFile {
-        path: path.to_owned(),
-        mode,
-        data: data.as_bytes().to_vec(),
-        timestamp: Some(0),
-    };
     let out = graph.file(
         Src::Scratch,
         vec![
-            FileAction::MakeDir {
-                path: "/in".to_owned(),
-                mode: 0o755,
-                parents: false,
-                timestamp: Some(0),
-            },
-            make("/in/apt.sh", 0o755, SCRIPT),
-            make("/in/apt.conf", 0o644, SETTINGS),
-            make("/in/packages", 0o644, &packages(plan)),
-            make("/policy-rc.d", 0o755, POLICY),
+            make_dir("/in"),
+            make_file("/in/apt.sh", 0o755, SCRIPT),
+            make_file("/in/apt.conf", 0o644, SETTINGS),
+            make_file("/in/packages", 0o644, &packages(plan)),
+            make_file("/policy-rc.d", 0o755, POLICY),
         ],
     );
     graph.describe(out, &format!("[{}] lay out the plan", plan.platform));
     out
+}
+
+fn make_dir(path: &str) -> FileAction {
+    FileAction::MakeDir {
+        path: path.to_owned(),
+        mode: 0o755,
+        parents: false,
+        timestamp: Some(0),
+    }
+}
+
+fn make_file(path: &str, mode: u32, data: &str) -> FileAction {
+    FileAction::MakeFile {
+        path: path.to_owned(),
+        mode,
+        data: data.as_bytes().to_vec(),
+        timestamp: Some(0),
+    }
 }
 
 /// One `name:architecture` a line. The architecture also keeps apt from reading a trailing `-` as "remove".
@@ -128,8 +189,10 @@ fn packages(plan: &PlatformPlan) -> String {
 }
 
 /// The environment of the exec: nothing may ask, nothing may depend on a locale, nothing of it enters the image.
-pub(crate) fn environment(freshness: &str) -> Vec<(String, String)> {
-    [
+///
+/// `freshness` is for what depends on a repository: a new value runs it again.
+pub(crate) fn environment(freshness: Option<&str>) -> Vec<(String, String)> {
+    let fixed = [
         (
             "PATH",
             "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -141,8 +204,11 @@ pub(crate) fn environment(freshness: &str) -> Vec<(String, String)> {
         ("APT_LISTCHANGES_FRONTEND", "none"),
         ("NEEDRESTART_MODE", "l"),
         ("UCF_FORCE_CONFFOLD", "1"),
-        ("RESEAL_FRESHNESS", freshness),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .to_vec()
+    ];
+    let freshness = freshness.map(|value| ("RESEAL_FRESHNESS", value));
+    fixed
+        .into_iter()
+        .chain(freshness)
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
