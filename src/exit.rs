@@ -115,7 +115,7 @@ pub(crate) const TABLE: &[(Reason, u8, &str, &str)] = &[
         Reason::Class(Class::Promotion),
         60,
         "promotion",
-        "a tag moved meanwhile, or a proof is missing",
+        "a tag moved meanwhile, a proof is missing, or bytes are not what their digest says",
     ),
     (
         Reason::Class(Class::Timeout),
@@ -173,7 +173,7 @@ Exit codes:
    41  a report does not match the image
    50  signing failed; the digest is in the registry, unsigned
    51  a signature or attestation is missing or not valid
-   60  a tag moved meanwhile, or a proof is missing
+   60  a tag moved meanwhile, a proof is missing, or bytes are not what their digest says
   124  the time given by --timeout is up
   130  Ctrl-C (SIGINT)
   143  SIGTERM";

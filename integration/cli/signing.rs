@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use reseal_testkit::registry::FakeRegistry;
+use reseal_testkit::registry::{Action, FakeRegistry, Fault};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -18,7 +18,7 @@ struct Bench {
     folder: TempDir,
     registry: FakeRegistry,
     digest: String,
-    _runtime: Runtime,
+    runtime: Runtime,
 }
 
 impl Bench {
@@ -44,7 +44,7 @@ impl Bench {
             folder: tempfile::tempdir().expect("there is room for temporary files"),
             registry,
             digest,
-            _runtime: runtime,
+            runtime,
         };
         for prefix in ["cosign", "other"] {
             let made = bench.run(&["key", "generate", "--output-key-prefix", prefix]);
@@ -388,6 +388,49 @@ fn promotion_refuses_with_60_what_is_not_proved() {
         "{}",
         refused.stderr
     );
+}
+
+#[test]
+fn promotion_refuses_with_60_what_is_not_what_its_digest_says() {
+    let bench = Bench::new();
+    bench.sign();
+    let image = bench.image();
+    let other = bench.runtime.block_on(FakeRegistry::start());
+    let live = format!("{}/live/cart:1", other.host());
+    let arguments = ["promote", &image, &live, "--require", "signature"];
+    let promote = || bench.run(&[&arguments[..], &NO_LOG, &["--key", "cosign.pub"]].concat());
+    let tag = bench.digest.replace(':', "-") + ".sig";
+    let (_, list) = bench.registry.manifest("shop/cart", &tag).unwrap();
+    let list: Value = serde_json::from_slice(&list).unwrap();
+    let (_, manifest) = bench.registry.manifest("shop/cart", &bench.digest).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    for (what, blob) in [
+        ("the config", &manifest["config"]["digest"]),
+        ("the signature", &list["layers"][0]["digest"]),
+    ] {
+        let path = format!("/v2/shop/cart/blobs/{}", blob.as_str().unwrap());
+        bench
+            .registry
+            .fault(Fault::on("GET", &path, Action::WrongBody).times(100));
+        let refused = promote();
+        assert_eq!(
+            (refused.code, refused.stdout.as_str()),
+            (60, ""),
+            "{what}: {}",
+            refused.stderr
+        );
+        assert!(
+            refused
+                .stderr
+                .contains("something of it is not what its digest says"),
+            "{what}: {}",
+            refused.stderr
+        );
+        let tags = other.tags("live/cart");
+        assert!(tags.iter().all(|(tag, _)| tag != "1"), "{what}: {tags:?}");
+        bench.registry.mend();
+    }
+    assert_eq!(promote().code, 0);
 }
 
 #[test]

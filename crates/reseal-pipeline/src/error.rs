@@ -276,6 +276,15 @@ pub enum PipelineError {
         #[source]
         source: NotProved,
     },
+    /// A promotion of something that is not whole.
+    #[error("Refused to move a tag to {digest}: something of it is not what its digest says")]
+    Tampered {
+        /// Which image.
+        digest: Digest,
+        /// What is wrong, and where.
+        #[source]
+        source: Box<PipelineError>,
+    },
     /// Something that is required is not proved.
     #[error("Could not prove {what} of {digest}")]
     Unproved {
@@ -323,6 +332,24 @@ impl PipelineError {
         }
     }
 
+    /// Makes a refusal to promote `digest` of bytes that are not what their digest says.
+    pub(crate) fn tampered(self, digest: &Digest) -> Self {
+        let wrong = match &self {
+            Self::Store { source, .. } => Some(source),
+            Self::Artifacts { source, .. } => source.store(),
+            _ => None,
+        };
+        match wrong {
+            Some(StoreError::DigestMismatch { .. } | StoreError::SizeMismatch { .. }) => {
+                Self::Tampered {
+                    digest: digest.clone(),
+                    source: Box::new(self),
+                }
+            }
+            _ => self,
+        }
+    }
+
     /// Returns the class that the exit code follows.
     pub fn class(&self) -> Class {
         match self {
@@ -362,9 +389,10 @@ impl PipelineError {
             Self::Build(_) | Self::Io { .. } => Class::Solve,
             Self::Verification(_) => Class::Residual,
             Self::Gate { class, .. } => *class,
-            Self::TagMoved { .. } | Self::Promotion { .. } | Self::NotPromoted { .. } => {
-                Class::Promotion
-            }
+            Self::TagMoved { .. }
+            | Self::Promotion { .. }
+            | Self::NotPromoted { .. }
+            | Self::Tampered { .. } => Class::Promotion,
         }
     }
 
@@ -394,6 +422,9 @@ impl PipelineError {
             Self::StrictLayer { .. } => {
                 Some("Leave out `--strict-layer` to keep these files: the packages need them".into())
             }
+            Self::Tampered { .. } => Some(
+                "Do not trust the registry that it came from: whoever can write there changed it, or it is broken".into(),
+            ),
             Self::TagMoved { .. } => Some("Run again: the new image has to be patched itself".into()),
             Self::Gate { class: Class::NoFix, .. } => Some(
                 "Move to a newer base image, lower the gate with `--gate`, or leave findings without a fix out with `--ignore-unfixed`"

@@ -83,7 +83,8 @@ pub async fn promote(
     let root = from
         .manifest(&Target::Digest(digest.clone()))
         .await
-        .map_err(store_error(format!("fetch the manifest {digest}")))?;
+        .map_err(store_error(format!("fetch the manifest {digest}")))
+        .map_err(|error| error.tampered(digest))?;
     events.send(Event::Finished(Stage::Resolve, None));
 
     events.send(Event::Started(Stage::Prove, None));
@@ -95,7 +96,15 @@ pub async fn promote(
     let to = open(&settings.destination, registries, true)?.0;
     let same = name(&settings.source) == name(&settings.destination);
     events.send(Event::Started(Stage::Push, None));
-    copy(&from, &to, same, &root).await?;
+    copy(&from, &to, same, &root)
+        .await
+        .map_err(|error| error.tampered(digest))?;
+    if !same {
+        // What cannot be read any more is left out of a copy: what was proved has to be there too.
+        prove(to.as_ref(), digest, &settings.require, &settings.trust)
+            .await
+            .map_err(PipelineError::refuse)?;
+    }
     events.send(Event::Finished(Stage::Push, None));
 
     // Copying takes a while: the tag that was checked at the start may have moved meanwhile.

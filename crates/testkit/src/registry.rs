@@ -271,6 +271,11 @@ impl FakeRegistry {
         Arc::clone(&self.inner.stalled)
     }
 
+    /// Takes back every fault.
+    pub fn mend(&self) {
+        self.inner.state().faults.clear();
+    }
+
     /// Returns how many scripted faults have not happened yet.
     pub fn faults_left(&self) -> usize {
         self.inner.state().faults.iter().map(Fault::left).sum()

@@ -230,23 +230,86 @@ async fn what_is_not_proved_or_has_moved_is_refused() {
     }
 }
 
+/// Everything that a promotion takes along, by name: image and proofs, in both forms, manifests and blobs.
+fn parts(stage: &Stage) -> Vec<(String, String)> {
+    let registry = &stage.single.world.registry;
+    let manifest = |reference: &str| -> serde_json::Value {
+        let (_, bytes) = registry.manifest(REPOSITORY, reference).unwrap();
+        serde_json::from_slice(&bytes).unwrap()
+    };
+    let tag = |suffix: &str| format!("{}{suffix}", stage.digest().as_str().replace(':', "-"));
+    let digest = |value: &serde_json::Value| value["digest"].as_str().unwrap().to_owned();
+    let mut roots = vec![
+        ("image".to_owned(), stage.digest().to_string()),
+        ("signature tag".to_owned(), tag(".sig")),
+        ("attestation tag".to_owned(), tag(".att")),
+    ];
+    let listed = manifest(&tag(""));
+    for (number, entry) in listed["manifests"].as_array().unwrap().iter().enumerate() {
+        let kind = &entry["annotations"]["dev.sigstore.bundle.predicateType"];
+        roots.push((format!("bundle {number} {kind}"), digest(entry)));
+    }
+    let mut parts = Vec::new();
+    for (name, reference) in &roots {
+        let root = manifest(reference);
+        parts.push((name.clone(), format!("/v2/*/manifests/{reference}")));
+        let blobs = root["layers"].as_array().unwrap().iter();
+        for blob in blobs.chain([&root["config"]]) {
+            let blob = digest(blob);
+            parts.push((format!("{name}: {blob}"), format!("/v2/*/blobs/{blob}")));
+        }
+    }
+    parts
+}
+
 #[tokio::test]
-async fn a_tampered_blob_is_refused() {
+async fn whatever_was_tampered_with_is_refused_and_no_tag_moves() {
     let stage = Stage::new().await;
-    stage.single.world.registry.fault(
-        Fault::on(
-            "GET",
-            "/v2/*/blobs/*",
-            reseal_testkit::registry::Action::WrongBody,
-        )
-        .nth(8)
-        .times(100),
-    );
-    let error = refused(stage.promote(&stage.settings()).await);
+    let parts = parts(&stage);
     assert!(
-        matches!(error.class(), Class::RegistryTransport | Class::Promotion),
-        "{error}"
+        parts
+            .iter()
+            .any(|(name, _)| name.contains("cosign/sign/v1"))
     );
+    assert!(parts.iter().any(|(name, _)| name.contains("reseal.dev")));
+    for (name, path) in parts {
+        let live = FakeRegistry::start().await;
+        let registry = &stage.single.world.registry;
+        let before = registry.faults_left();
+        registry.fault(
+            Fault::on("GET", &path, reseal_testkit::registry::Action::WrongBody).times(1000),
+        );
+        let mut settings = stage.settings();
+        settings.destination = format!("{}/{SHOP}:1", live.host()).parse().unwrap();
+        let outcome = stage.promote(&settings).await;
+        assert!(
+            registry.faults_left() < before + 1000,
+            "{name}: nobody read it"
+        );
+        let error = refused(outcome);
+        assert_eq!(error.class(), Class::Promotion, "{name}: {error}");
+        let tags = live.tags(SHOP);
+        let moved = tags.iter().any(|(tag, _)| !tag.starts_with("sha256-"));
+        assert!(!moved, "{name}: {tags:?}");
+        registry.mend();
+    }
+    // The same, when all is well again.
+    stage.promote(&stage.settings()).await.unwrap();
+}
+
+#[tokio::test]
+async fn proofs_that_do_not_arrive_are_missed() {
+    let stage = Stage::new().await;
+    let registry = &stage.single.world.registry;
+    // Read once to prove the image, and gone when it is copied.
+    for (name, path) in parts(&stage) {
+        if path.contains("/blobs/") && !name.starts_with("image") {
+            registry.fault(Fault::status("GET", &path, 404).nth(2).times(1000));
+        }
+    }
+    let error = refused(stage.promote(&stage.settings()).await);
+    assert_eq!(error.class(), Class::Promotion, "{error}");
+    assert!(error.to_string().contains("is missing"), "{error}");
     stage.check_no_tag();
 }
 
