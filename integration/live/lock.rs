@@ -87,6 +87,15 @@ fn a_lock_gives_the_same_digest_from_repositories_a_folder_and_the_image_itself(
     let pinned = format!("{repository}@{}", digest(&first));
     let again = json(&["reproduce", &pinned], &other);
     assert_eq!(again["digest"], first["patched"]["digest"]);
+
+    let mut args = with("verify", &["--against-packages", "--allow-report-mismatch"]);
+    args[1] = &pinned;
+    args.extend(["--packages", &packages]);
+    let verified = json(&args, &other);
+    assert_eq!(
+        verified["platforms"][0]["packages"], first["platforms"][0]["packages"],
+        "found by another way"
+    );
 }
 
 #[test]

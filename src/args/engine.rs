@@ -4,17 +4,28 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-/// Who changes the packages, and where they come from.
+/// Who changes the packages.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Engine")]
 pub(crate) struct EngineArgs {
     /// What changes the packages
     #[arg(long, value_enum, value_name = "ENGINE", default_value_t)]
     pub(crate) engine: Engine,
-    /// Take packages from this folder of .deb files only, each by its digest; needs `--lock`
+    /// Take maintainer scripts that are not known for inert: only for finding out which are
+    #[arg(long, hide = true)]
+    pub(crate) assume_scripts_inert: bool,
+    #[command(flatten)]
+    pub(crate) packages: PackageArgs,
+}
+
+/// Where packages come from.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Packages")]
+pub(crate) struct PackageArgs {
+    /// Take packages from this folder of .deb files only, each by its digest; where nothing is repeated it needs `--lock`
     #[arg(long, value_name = "FOLDER")]
     pub(crate) packages: Option<PathBuf>,
-    /// Where the native engine reads repositories instead, as in `http://deb.example/=https://mirror.example/`; can be
+    /// Where repositories are read instead, as in `http://deb.example/=https://mirror.example/`; can be
     /// repeated
     #[arg(long, value_name = "FROM=TO", value_delimiter = ',')]
     pub(crate) package_mirror: Vec<String>,
@@ -27,9 +38,6 @@ pub(crate) struct EngineArgs {
     /// Folder of what the native engine fetched and learned; `reseal` in the user's cache folder when not given
     #[arg(long, value_name = "FOLDER")]
     pub(crate) cache_dir: Option<PathBuf>,
-    /// Take maintainer scripts that are not known for inert: only for finding out which are
-    #[arg(long, hide = true)]
-    pub(crate) assume_scripts_inert: bool,
 }
 
 /// See `reseal_pipeline::EngineChoice`.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{EngineArgs, RegistryArgs};
+use super::{PackageArgs, RegistryArgs};
 
 /// Collects the packages that a lock names in a folder, for a site without a network
 ///
@@ -21,7 +21,7 @@ pub(crate) struct FetchArgs {
     #[arg(long, value_name = "TIME", default_value = "30m")]
     pub(crate) timeout: String,
     #[command(flatten)]
-    pub(crate) engine: EngineArgs,
+    pub(crate) packages: PackageArgs,
 }
 
 /// Makes a patched image again from what it says about itself, and compares the digest
@@ -37,7 +37,7 @@ pub(crate) struct ReproduceArgs {
     #[arg(long, value_name = "TIME", default_value = "30m")]
     pub(crate) timeout: String,
     #[command(flatten)]
-    pub(crate) engine: EngineArgs,
+    pub(crate) packages: PackageArgs,
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
 }

@@ -13,7 +13,7 @@ mod sign;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use engine::{Engine, EngineArgs};
+pub(crate) use engine::{Engine, EngineArgs, PackageArgs};
 pub(crate) use environment::command;
 pub(crate) use groups::{BuilderArgs, InputArgs, RegistryArgs, UnreportedPlatforms};
 pub(crate) use lock::{CacheAction, CacheArgs, FetchArgs, ReproduceArgs};
@@ -185,6 +185,9 @@ pub(crate) struct PatchArgs {
 }
 
 /// Shows what `patch` would do: no daemon is needed and nothing is written
+///
+/// With `--engine native` or `--lock` the packages are chosen and fetched as the native engine would, so that the plan has
+/// the exact versions, and one that does not qualify is named.
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
     #[command(flatten)]
@@ -214,9 +217,14 @@ pub(crate) struct VerifyArgs {
     /// Attest that the image passed, for `promote`; IMAGE names a digest
     #[arg(long)]
     pub(crate) attest: bool,
+    /// Also fetch the packages that the native engine laid down, by digest, and compare every file of the patch layers
+    #[arg(long, help_heading = "Packages")]
+    pub(crate) against_packages: bool,
     /// Write the result as JSON to this file, also when the gate is shut
     #[arg(long, value_name = "FILE")]
     pub(crate) metadata_file: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    pub(crate) packages: PackageArgs,
     #[command(flatten)]
     pub(crate) signer: SignerArgs,
     #[command(flatten)]

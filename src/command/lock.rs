@@ -27,7 +27,7 @@ pub(super) fn read(path: &Path) -> Result<Lock, Failure> {
 
 pub(super) async fn fetch(args: &FetchArgs, context: &mut Context) -> Result<u8, Failure> {
     let lock = read(&args.lock)?;
-    let native = settings::native(&args.engine, &context.env)?;
+    let native = settings::native(&args.packages, &context.env)?;
     let time = settings::time(&args.timeout)?;
     let (events, stream) = Events::channel();
     let drawing = Drawing::start(context.mode, &context.env, stream);

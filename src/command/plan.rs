@@ -3,11 +3,18 @@
 use reseal_pipeline::Events;
 
 use super::{Context, load, registries};
-use crate::{args::PlanArgs, failure::Failure, output, progress::Drawing, render, settings};
+use crate::{
+    args::{Engine, PlanArgs},
+    failure::Failure,
+    output,
+    progress::Drawing,
+    render, settings,
+};
 
 pub(super) async fn run(args: &PlanArgs, context: &mut Context) -> Result<u8, Failure> {
     let mut input = settings::input(&args.input)?;
-    let native = settings::native(&args.engine, &context.env)?;
+    let native = settings::native(&args.engine.packages, &context.env)?;
+    let by_package = args.lock.is_some() || args.engine.engine == Engine::Native;
     let epoch = settings::epoch(&context.env)?;
     let time = settings::timeout(&args.input)?;
     let registries = registries(&args.registry, &context.env)?;
@@ -15,7 +22,7 @@ pub(super) async fn run(args: &PlanArgs, context: &mut Context) -> Result<u8, Fa
     let drawing = Drawing::start(context.mode, &context.env, stream);
     let work = async {
         input.reports = load(&args.input.report).await?;
-        if args.lock.is_none() {
+        if !by_package {
             let result = reseal_pipeline::plan(&input, &registries, &events).await?;
             return Ok((result, None));
         }

@@ -27,8 +27,16 @@ async fn verified(args: &VerifyArgs, context: &mut Context) -> Result<RunResult,
     let mut settings = VerifySettings {
         input: settings::input(&args.input)?,
         rescan_reports: Vec::new(),
+        packages: args
+            .against_packages
+            .then(|| settings::native(&args.packages, &context.env))
+            .transpose()?,
         seal: None,
     };
+    if args.packages.packages.is_some() && !args.against_packages {
+        return Err(Failure::usage("`--packages` needs `--against-packages`")
+            .hint("Add it, or leave the folder out: the findings are verified without packages"));
+    }
     if args.attest {
         let named = match &settings.input.source {
             Location::Registry(reference) => reference.digest.is_some(),

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use reseal_pipeline::{PlanResult, Preserved};
+use reseal_pipeline::{LockedPlatform, PlanResult, Preserved};
 use reseal_plan::{Decision, Mode, PlannedFinding, PlatformPlan};
 
-use super::{plural, table::table};
+use super::{bytes, plural, table::table};
 use crate::escape;
 
 /// Findings of one kind that are listed; more are counted only.
@@ -20,6 +20,10 @@ pub(crate) fn text(result: &PlanResult) -> String {
     )];
     for plan in &result.plan.platforms {
         platform(&mut lines, plan);
+        let mut native = result.native.iter();
+        if let Some(chosen) = native.find(|chosen| chosen.platform == plan.platform) {
+            laid_down(&mut lines, chosen);
+        }
     }
     preserved(&mut lines, &result.preserved);
     lines.extend(
@@ -135,6 +139,28 @@ fn platform(lines: &mut Vec<String>, plan: &PlatformPlan) {
     }
 }
 
+/// Lists what the native engine would lay down.
+fn laid_down(lines: &mut Vec<String>, chosen: &LockedPlatform) {
+    let size = chosen.packages.iter().map(|package| package.size).sum();
+    lines.push(format!(
+        "  the native engine lays down {}, {}:",
+        plural(chosen.packages.len(), "package"),
+        bytes(size)
+    ));
+    let rows: Vec<[String; 3]> = chosen
+        .packages
+        .iter()
+        .map(|package| {
+            [
+                format!("{}:{}", package.name, package.architecture),
+                package.version.clone(),
+                if package.new { "new" } else { "" }.to_owned(),
+            ]
+        })
+        .collect();
+    lines.extend(table("    ", &rows));
+}
+
 /// Tells how many entries a list leaves out.
 pub(super) fn more(lines: &mut Vec<String>, indent: &str, count: usize) {
     if count > LISTED {
@@ -212,6 +238,7 @@ mod tests {
             plan: PatchPlan {
                 platforms: vec![plan],
             },
+            native: Vec::new(),
             preserved: vec![Preserved {
                 platform: "windows/amd64".parse().unwrap(),
                 digest: Digest::of(b"w"),

@@ -142,6 +142,24 @@ fn platform(lines: &mut Vec<String>, platform: &PlatformResult, verified: bool) 
         .collect();
     lines.extend(table("  ", &rows));
     plan::more(lines, "  ", platform.packages.len());
+    let compared: usize = platform
+        .packages
+        .iter()
+        .filter_map(|package| package.source.as_ref())
+        .map(|source| source.files)
+        .sum();
+    if compared > 0 {
+        lines.push(format!(
+            "  {} in the layer, each as in its signed package",
+            plural(compared, "file")
+        ));
+    }
+    if !platform.configured.is_empty() {
+        lines.push(escape::line(&format!(
+            "  configured by the image's own dpkg: {}",
+            platform.configured.join(" ")
+        )));
+    }
     let open: Vec<_> = platform
         .findings
         .iter()

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use reseal_pipeline::{EngineChoice, NativeSettings, Scripts};
 
 use crate::{
-    args::{Engine, EngineArgs},
+    args::{Engine, EngineArgs, PackageArgs},
     environment::Env,
     failure::Failure,
 };
@@ -22,8 +22,17 @@ pub(crate) fn choice(args: &EngineArgs) -> EngineChoice {
     }
 }
 
-/// Decides what the native engine works with. A lock is read later: nothing here touches the disk.
-pub(crate) fn native(args: &EngineArgs, env: &Env) -> Result<NativeSettings, Failure> {
+/// Decides what becomes of packages with unknown scripts.
+pub(crate) fn scripts(args: &EngineArgs) -> Scripts {
+    if args.assume_scripts_inert {
+        Scripts::Assume
+    } else {
+        Scripts::Refuse
+    }
+}
+
+/// Decides where packages come from. A lock is read later: nothing here touches the disk.
+pub(crate) fn native(args: &PackageArgs, env: &Env) -> Result<NativeSettings, Failure> {
     let mirrors = args
         .package_mirror
         .iter()
@@ -47,11 +56,7 @@ pub(crate) fn native(args: &EngineArgs, env: &Env) -> Result<NativeSettings, Fai
         auth: args.package_auth.clone(),
         lock: None,
         now: env.now,
-        scripts: if args.assume_scripts_inert {
-            Scripts::Assume
-        } else {
-            Scripts::Refuse
-        },
+        scripts: Scripts::default(),
     })
 }
 
@@ -90,9 +95,9 @@ mod tests {
 
     #[test]
     fn a_mirror_is_two_addresses() {
-        let args = |text: &str| EngineArgs {
+        let args = |text: &str| PackageArgs {
             package_mirror: vec![text.to_owned()],
-            ..EngineArgs::default()
+            ..PackageArgs::default()
         };
         let settings = native(&args("http://a/=https://b/x"), &env(&[])).unwrap();
         assert_eq!(

@@ -82,7 +82,7 @@ pub(crate) fn patch(
     if args.tag_unchanged && tag.is_none() {
         return Err(Failure::usage("`--tag-unchanged` needs a tag").hint("Add `-t TAG`"));
     }
-    if args.engine.packages.is_some() && args.lock.is_none() {
+    if args.engine.packages.packages.is_some() && args.lock.is_none() {
         return Err(Failure::usage("`--packages` needs `--lock`: a folder of packages has no signature to trust")
             .hint("Write a lock where there is a network: `reseal plan IMAGE -r report.json --lock patch.lock`"));
     }
@@ -108,7 +108,8 @@ pub(crate) fn patch(
         },
         native: NativeSettings {
             lock,
-            ..engine::native(&args.engine, env)?
+            scripts: engine::scripts(&args.engine),
+            ..engine::native(&args.engine.packages, env)?
         },
         seal: None,
         strict_layer: args.strict_layer,
@@ -188,7 +189,7 @@ pub(crate) fn reproduce(args: &ReproduceArgs, env: &Env) -> Result<PatchSettings
         tag_unchanged: false,
         allow_platform_failure: BTreeSet::new(),
         engine: reseal_pipeline::EngineChoice::Native,
-        native: engine::native(&args.engine, env)?,
+        native: engine::native(&args.packages, env)?,
         seal: None,
         strict_layer: false,
         epoch: None,

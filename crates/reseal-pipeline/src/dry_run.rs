@@ -9,7 +9,7 @@ use crate::{
     event::{Event, Events, Stage},
     facts,
     lock::{LOCK_SCHEMA, Lock, LockedSource},
-    native::Native,
+    native::{self, Native},
     outcome::{PlanResult, Preserved},
     planning,
     reports::{Basis, bases},
@@ -38,14 +38,15 @@ pub async fn plan(
     Ok(dry.result(plans))
 }
 
-/// Plans a patch and chooses the packages that the native engine would lay down, by digest. Nothing is patched.
+/// Plans a patch, chooses the packages that the native engine would lay down, by digest, and fetches them to see whether they
+/// qualify. Nothing is patched.
 ///
 /// # Errors
 /// Those of reading image, reports and repositories, and [`PipelineError::Refused`] for a platform that needs its own
 /// package manager.
 pub async fn lock(
     input: &Input,
-    native: &NativeSettings,
+    settings: &NativeSettings,
     generator: &str,
     epoch: Option<i64>,
     registries: &Registries,
@@ -53,7 +54,7 @@ pub async fn lock(
 ) -> Result<(PlanResult, Lock), PipelineError> {
     let dry = DryRun::resolve(input, registries, events).await?;
     let source = &dry.source;
-    let engine = &Native::open(source, input, native, events)?;
+    let engine = &Native::open(source, input, settings, events)?;
     let prepared = dry.planned().map(|(place, platform, basis)| async move {
         let job = Job {
             place,
@@ -61,9 +62,14 @@ pub async fn lock(
             basis: basis.clone(),
             previous: facts::previous(source.store.as_ref(), platform).await?,
         };
-        let prepared = engine.prepare(&job).await;
-        let prepared = prepared
-            .map_err(|failure| failure.into_error(&platform.platform, "a lock is its work"))?;
+        let checked = async {
+            let prepared = engine.prepare(&job).await?;
+            engine.check(&prepared).await?;
+            Ok(prepared)
+        };
+        let prepared = checked.await.map_err(|failure: native::Failure| {
+            failure.into_error(&platform.platform, "it was asked for")
+        })?;
         Ok::<_, PipelineError>((prepared.lock(), prepared.plan))
     });
     let (locked, plans): (Vec<_>, Vec<_>) = try_join_all(prepared).await?.into_iter().unzip();
@@ -77,7 +83,9 @@ pub async fn lock(
         epoch,
         platforms: locked.into_iter().flatten().collect(),
     };
-    Ok((dry.result(plans), lock))
+    let mut result = dry.result(plans);
+    result.native.clone_from(&lock.platforms);
+    Ok((result, lock))
 }
 
 /// An image, and what each of its platforms would be patched by.
@@ -126,6 +134,7 @@ impl DryRun {
             schema: PLAN_SCHEMA,
             source: self.source.as_pinned(),
             plan: PatchPlan { platforms },
+            native: Vec::new(),
             preserved: self
                 .source
                 .preserved

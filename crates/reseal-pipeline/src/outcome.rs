@@ -4,7 +4,7 @@ use reseal_oci::{Digest, Platform};
 use reseal_plan::{Counts, FindingResult, PatchPlan};
 use serde::{Deserialize, Serialize};
 
-use crate::seal::Sealed;
+use crate::{lock::LockedPlatform, seal::Sealed};
 
 /// The schema name that every result carries.
 pub const SCHEMA: &str = "reseal.dev/result/v1";
@@ -176,6 +176,9 @@ pub struct PlanResult {
     pub source: Pinned,
     /// The plan of every platform.
     pub plan: PatchPlan,
+    /// What the native engine would lay down, if it was asked; a platform with nothing to change is not there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub native: Vec<LockedPlatform>,
     /// Platforms that would be passed through.
     pub preserved: Vec<Preserved>,
     /// What a person should know.

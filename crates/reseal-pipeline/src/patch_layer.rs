@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Largest `info/*.list` that is read, in bytes.
-const LIST_LIMIT: u64 = 32 << 20;
+pub(crate) const LIST_LIMIT: u64 = 32 << 20;
 
 /// A finished patch layer, with what it changes.
 pub(crate) struct Finished {

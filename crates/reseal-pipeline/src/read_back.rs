@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, io::Read};
 
 use reseal_oci::{
-    Digest, ImageManifest, Index, PatchLayer, RawManifest,
-    layer::{EntryKind, LayerError, Meaning, visit},
+    Descriptor, Digest, ImageManifest, Index, PatchLayer, RawManifest,
+    layer::{EntryKind, LayerError, Meaning, Visited, visit},
 };
 use reseal_pkg::dpkg::Database;
 use reseal_registry::{Store, Target};
@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     error::PipelineError,
     facts::{self, DATABASE_LIMIT, DPKG_STATUS},
+    patch_layer::LIST_LIMIT,
     source::store_error,
 };
 
@@ -33,6 +34,8 @@ pub(crate) struct ReadBack {
     pub database: Database,
     /// The SHA-256 of its files by path; only if files are to be compared.
     pub files: BTreeMap<String, [u8; 32]>,
+    /// dpkg's lists of the changed packages, by their names under `info/`; only then too.
+    pub lists: Vec<(String, Vec<u8>)>,
 }
 
 /// Reads the pushed patch layer of one platform. `root` is what was read back of the index, or of the manifest where there
@@ -74,8 +77,24 @@ pub(crate) async fn layer(
                 raw.digest, layer.digest
             ))
         })?;
-    let (status, files) =
-        facts::stream_layer(store, top, platform, move |tar| contents(tar, hash)).await?;
+    contents_of(store, top, platform, hash).await
+}
+
+/// Reads the database and the lists of files out of a layer; `hash` asks for the digests of files.
+///
+/// # Errors
+/// [`PipelineError::Verification`] when the layer has no database.
+pub(crate) async fn contents_of(
+    store: &dyn Store,
+    layer: &Descriptor,
+    platform: &str,
+    hash: bool,
+) -> Result<ReadBack, PipelineError> {
+    let Contents {
+        status,
+        files,
+        lists,
+    } = facts::stream_layer(store, layer, platform, move |tar| contents(tar, hash)).await?;
     let status = status.ok_or_else(|| {
         PipelineError::Verification(format!(
             "the patch layer of {platform} has no package database"
@@ -85,41 +104,71 @@ pub(crate) async fn layer(
         platform: platform.to_owned(),
         source,
     })?;
-    Ok(ReadBack { database, files })
+    Ok(ReadBack {
+        database,
+        files,
+        lists,
+    })
 }
 
-type Contents = (Option<Vec<u8>>, BTreeMap<String, [u8; 32]>);
+/// What is read out of a layer.
+#[derive(Default)]
+struct Contents {
+    status: Option<Vec<u8>>,
+    files: BTreeMap<String, [u8; 32]>,
+    lists: Vec<(String, Vec<u8>)>,
+}
 
-/// Reads the package database out of a layer, and hashes all files if asked to.
+/// Reads the package database out of a layer, and with `hash` the digests of all files and dpkg's lists of them.
 fn contents(tar: &mut dyn Read, hash: bool) -> Result<Contents, LayerError> {
-    let (mut status, mut files) = (None, BTreeMap::new());
+    let mut out = Contents::default();
     visit(tar, Meaning::Layer, &mut |member, contents| {
         let path = member.path;
         match member.kind {
             EntryKind::File if path == DPKG_STATUS => {
-                if member.size > DATABASE_LIMIT {
-                    return Err(LayerError::TooLarge {
-                        path: path.to_owned(),
-                        size: member.size,
-                        limit: DATABASE_LIMIT,
-                    });
-                }
-                let mut bytes = Vec::new();
-                contents.read_to_end(&mut bytes).map_err(LayerError::Read)?;
-                status = Some(bytes);
+                out.status = Some(bounded(member, contents, DATABASE_LIMIT)?);
+            }
+            EntryKind::File if hash && list_stem(path).is_some() => {
+                let bytes = bounded(member, contents, LIST_LIMIT)?;
+                out.lists
+                    .extend(list_stem(path).map(|stem| (stem.to_owned(), bytes)));
             }
             EntryKind::File if hash => {
                 let mut hasher = Sha256::new();
                 std::io::copy(contents, &mut hasher).map_err(LayerError::Read)?;
-                files.insert(path.to_owned(), hasher.finalize().into());
+                out.files.insert(path.to_owned(), hasher.finalize().into());
             }
             EntryKind::Hardlink if hash => {
-                let first = member.link.and_then(|first| files.get(first).copied());
-                files.extend(first.map(|digest| (path.to_owned(), digest)));
+                let first = member.link.and_then(|first| out.files.get(first).copied());
+                out.files
+                    .extend(first.map(|digest| (path.to_owned(), digest)));
             }
             _ => {}
         }
         Ok(())
     })?;
-    Ok((status, files))
+    Ok(out)
+}
+
+fn bounded(
+    member: &Visited<'_>,
+    contents: &mut dyn Read,
+    limit: u64,
+) -> Result<Vec<u8>, LayerError> {
+    if member.size > limit {
+        return Err(LayerError::TooLarge {
+            path: member.path.to_owned(),
+            size: member.size,
+            limit,
+        });
+    }
+    let mut bytes = Vec::new();
+    contents.read_to_end(&mut bytes).map_err(LayerError::Read)?;
+    Ok(bytes)
+}
+
+/// Returns the package that a path is the list of files of.
+fn list_stem(path: &str) -> Option<&str> {
+    path.strip_prefix("var/lib/dpkg/info/")?
+        .strip_suffix(".list")
 }

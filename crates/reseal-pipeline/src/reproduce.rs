@@ -11,7 +11,7 @@ use crate::{
     outcome::Pinned,
     patch::rebuild,
     settings::PatchSettings,
-    source::{Patched, resolve, store_error},
+    source::{Patched, Source, resolve, store_error},
 };
 
 /// What came of it.
@@ -37,11 +37,12 @@ pub async fn reproduce(
     registries: &Registries,
     events: &Events,
 ) -> Result<Reproduction, PipelineError> {
-    let lock = carried(settings, registries, events).await?;
-    let image = lock.1;
+    let source = resolve(&settings.input, Patched::Itself, registries, events).await?;
+    let lock = carried(&source).await?;
+    let image = source.as_pinned();
     let mut settings = settings.clone();
-    settings.epoch = lock.0.epoch;
-    settings.native.lock = Some(lock.0.clone());
+    settings.epoch = lock.epoch;
+    settings.native.lock = Some(lock.clone());
     let made = rebuild(&settings, registries, events).await?;
     if made != image.digest {
         return Err(PipelineError::Verification(format!(
@@ -53,17 +54,15 @@ pub async fn reproduce(
         schema: "reseal.dev/reproduction/v1",
         image,
         digest: made,
-        lock: lock.0,
+        lock,
     })
 }
 
 /// Reads the lock that an image carries.
-async fn carried(
-    settings: &PatchSettings,
-    registries: &Registries,
-    events: &Events,
-) -> Result<(Lock, Pinned), PipelineError> {
-    let source = resolve(&settings.input, Patched::Itself, registries, events).await?;
+///
+/// # Errors
+/// [`PipelineError::Image`] when the image was not made by the native engine alone.
+pub(crate) async fn carried(source: &Source) -> Result<Lock, PipelineError> {
     let root = &source.pinned;
     let annotations = match root.kind() {
         Kind::Index => Index::parse(root)?.annotations,
@@ -137,5 +136,5 @@ async fn carried(
         epoch: first.epoch,
         platforms,
     };
-    Ok((lock, source.as_pinned()))
+    Ok(lock)
 }

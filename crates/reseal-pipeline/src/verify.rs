@@ -13,11 +13,13 @@ use crate::{
     event::{Event, Events, Stage},
     facts,
     gate::pass_gate,
+    native::Native,
     outcome::{Outcome, PlatformResult, Preserved, RunResult, SCHEMA},
     planning::plan,
     reports::{self, Basis, bases},
+    reproduce::carried,
     seal::{self, Place, SealSettings, Targets, signed_name},
-    settings::{Input, NamedReport, Unreported},
+    settings::{Input, NamedReport, NativeSettings, Unreported},
     source::{Patched, Source, SourcePlatform, resolve},
     statements::{self, Names},
 };
@@ -29,6 +31,8 @@ pub struct VerifySettings {
     pub input: Input,
     /// Reports of a scan after the patch: they must agree.
     pub rescan_reports: Vec<NamedReport>,
+    /// How packages are fetched to compare the files of the patch layers with; they are not when `None`.
+    pub packages: Option<NativeSettings>,
     /// How it is attested that the image passed; not at all when `None`.
     pub seal: Option<SealSettings>,
 }
@@ -36,8 +40,8 @@ pub struct VerifySettings {
 /// Verifies an image from its own layers: the top one with a package database decides.
 ///
 /// # Errors
-/// [`PipelineError::Gate`] with the result when a finding remains, comes back or is new; those of reading image and
-/// reports.
+/// [`PipelineError::Gate`] with the result when a finding remains, comes back or is new; [`PipelineError::Verification`] when a
+/// file is not as it is in its package; those of reading image, reports and packages.
 pub async fn verify(
     settings: &VerifySettings,
     registries: &Registries,
@@ -82,6 +86,9 @@ pub async fn verify(
             .map(|(platform, report)| verify_platform(&source, platform, report, &settings.input)),
     )
     .await?;
+    if let Some(packages) = &settings.packages {
+        against_packages(settings, packages, &source, &mut result, events).await?;
+    }
     result.counts = count(
         result
             .platforms
@@ -95,6 +102,39 @@ pub async fn verify(
         attest(settings, &source, &mut result, seal, events).await?;
     }
     Ok(result)
+}
+
+/// Compares the files of the patch layers with those of the signed packages that the image says it was made from.
+async fn against_packages(
+    settings: &VerifySettings,
+    packages: &NativeSettings,
+    source: &Source,
+    result: &mut RunResult,
+    events: &Events,
+) -> Result<(), PipelineError> {
+    let lock = carried(source).await?;
+    let native = NativeSettings {
+        lock: Some(lock.clone()),
+        ..packages.clone()
+    };
+    let engine = &Native::open(source, &settings.input, &native, events)?;
+    let compared = result.platforms.iter().map(|verified| {
+        let (lock, of) = (&lock, &verified.platform);
+        async move {
+            let platform = source.platforms.iter().find(|one| one.platform == *of);
+            let locked = lock.platforms.iter().find(|one| one.platform == *of);
+            match (platform, locked) {
+                (Some(platform), Some(locked)) => engine.against_packages(platform, locked).await,
+                // It passed through the patch as it was.
+                _ => Ok(Vec::new()),
+            }
+        }
+    });
+    let compared = try_join_all(compared).await?;
+    for (platform, packages) in result.platforms.iter_mut().zip(compared) {
+        platform.packages = packages;
+    }
+    Ok(())
 }
 
 /// Attests that the image passed.

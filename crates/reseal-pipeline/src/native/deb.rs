@@ -3,13 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
-    io::{self, BufWriter, Read, Write as _},
+    io::{self, BufWriter, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use reseal_native::{Deb, NativeError, Order, Scripts, lay_down};
+use reseal_native::{Deb, NativeError, Order, Scripts, lay_down, settings::Diversions};
 use reseal_oci::Digest;
 use reseal_pkg::dpkg::{Candidate, Database};
 use reseal_plan::{Mode, PlatformPlan};
@@ -145,6 +145,15 @@ impl Image {
             .collect()
     }
 
+    /// Returns the image's diversions.
+    pub(super) fn diversions(&self) -> Result<Diversions, PipelineError> {
+        let bytes = self.tree.contents("var/lib/dpkg/diversions");
+        Diversions::read(bytes.unwrap_or_default()).map_err(|refusal| PipelineError::Native {
+            platform: self.platform.clone(),
+            source: refusal.into(),
+        })
+    }
+
     fn files(&self, prefix: &str) -> BTreeMap<String, Vec<u8>> {
         self.tree
             .paths_with_contents(prefix)
@@ -262,20 +271,23 @@ impl Image {
             .is_some_and(|id| !matches!(id.trim_ascii(), b"" | b"uninitialized"))
     }
 
-    /// Lays the packages down into a raw layer.
+    /// Lays the packages down into a raw layer, or into nothing to see whether they qualify.
     pub(super) async fn lay_down(
         &self,
         chosen: &Chosen,
         files: Vec<PathBuf>,
-        raw: &Path,
+        raw: Option<&Path>,
         scripts: Scripts,
     ) -> Result<Laid, Failure> {
         let (tree, database) = (self.tree.clone(), self.database.clone());
         let (architecture, packages) = (self.architecture.clone(), chosen.packages.clone());
-        let (platform, raw) = (self.platform.clone(), raw.to_owned());
+        let (platform, raw) = (self.platform.clone(), raw.map(Path::to_owned));
         tokio::task::spawn_blocking(move || {
             let io = |source| PipelineError::Io {
-                action: format!("write the layer file `{}`", raw.display()),
+                action: match &raw {
+                    Some(raw) => format!("write the layer file `{}`", raw.display()),
+                    None => "lay packages down".to_owned(),
+                },
                 source,
             };
             let opens: Vec<_> = files
@@ -305,7 +317,10 @@ impl Image {
                 architecture: &architecture,
                 scripts,
             };
-            let mut out = BufWriter::new(File::create(&raw).map_err(io)?);
+            let mut out: Box<dyn io::Write> = match &raw {
+                Some(raw) => Box::new(BufWriter::new(File::create(raw).map_err(io)?)),
+                None => Box::new(io::sink()),
+            };
             let laid = lay_down(&order, &mut out).map_err(|error| match error {
                 NativeError::Refused(refusal) => Failure::Refused(refusal.to_string()),
                 error => Failure::Error(PipelineError::Native {

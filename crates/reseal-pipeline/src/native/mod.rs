@@ -3,6 +3,7 @@
 //!
 //! What belongs to one family of distributions is in a module of its own ([`deb`]).
 
+mod against;
 mod base;
 mod deb;
 
@@ -213,6 +214,24 @@ impl<'a> Native<'a> {
         })
     }
 
+    /// Finds out whether the packages of a platform qualify, by laying them down into nothing.
+    pub(crate) async fn check(&self, prepared: &Prepared) -> Result<(), Failure> {
+        let Prepared {
+            image,
+            repositories,
+            plan,
+            chosen,
+        } = prepared;
+        if chosen.packages.is_empty() {
+            return Ok(());
+        }
+        let files = repositories
+            .fetch(chosen, &plan.platform.to_string())
+            .await?;
+        let scripts = self.settings.scripts;
+        image.lay_down(chosen, files, None, scripts).await.map(drop)
+    }
+
     /// Patches one platform; the raw layer goes into `folder`.
     ///
     /// With `may_configure` packages with unknown scripts are left unpacked where that is enough, for
@@ -247,7 +266,7 @@ impl<'a> Native<'a> {
             Scripts::Refuse if may_configure => Scripts::Configure,
             scripts => scripts,
         };
-        let laid = image.lay_down(&chosen, files, &raw, scripts).await?;
+        let laid = image.lay_down(&chosen, files, Some(&raw), scripts).await?;
         solved.raw = Some(raw);
         solved.native = Some(Box::new(Ingredients {
             packages: chosen.packages,

@@ -349,6 +349,7 @@ async fn verify_attests_what_it_verified() {
             .settings_of(&source, vec![single.report()])
             .input,
         rescan_reports: Vec::new(),
+        packages: None,
         seal: Some(signing.seal()),
     };
     let events = Events::channel().0;

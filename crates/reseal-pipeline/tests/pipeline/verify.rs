@@ -20,6 +20,7 @@ async fn run(
             .settings_of(&source, vec![single.report()])
             .input,
         rescan_reports: single.world.settings_of(&source, rescans).input.reports,
+        packages: None,
         seal: None,
     };
     verify(&settings, &single.world.registries, &Events::channel().0).await
