@@ -1,9 +1,10 @@
 //! `cargo xtask bench`: reseal beside its peer and beside the least that can be done.
 //!
-//! Three contestants patch the same five packages of the same image on the same daemon and push to the same registry: the
-//! *floor* (one hand-written `RUN apt-get` line through buildctl), copa, and reseal. Their runs are interleaved, so that a
-//! busy minute of the machine hits all. Cold is after `buildctl prune --all`; warm has the base unpacked and fetches the
-//! package indexes anew. Medians are written with the least and the greatest value.
+//! The contestants patch the same packages of the same image and push to the same registry: the *floor* (one hand-written
+//! `RUN apt-get` line through buildctl), copa, and both engines of reseal; all but the native one on the same daemon. Their
+//! runs are interleaved, so that a busy minute of the machine hits all. Cold is after `buildctl prune --all`, and with an
+//! empty cache folder; warm has the base unpacked and asks for the package indexes anew; again is the patched image patched
+//! once more. Medians are written with the least and the greatest value.
 
 mod measure;
 mod table;
@@ -59,7 +60,8 @@ const UPGRADE: &str = "upgrade -y --with-new-pkgs --no-install-recommends";
 enum Contestant {
     Floor,
     Copa,
-    Reseal,
+    Buildkit,
+    Native,
 }
 
 impl Contestant {
@@ -67,7 +69,8 @@ impl Contestant {
         match self {
             Self::Floor => "floor",
             Self::Copa => "copa 0.14.2",
-            Self::Reseal => "reseal",
+            Self::Buildkit => "reseal buildkit",
+            Self::Native => "reseal native",
         }
     }
 }
@@ -140,7 +143,7 @@ pub(crate) fn run_all(args: &[String]) -> Result<(), String> {
     ]))?;
     let _down = TakeDown::unless(options.keep);
     let field = Field::lay_out(&options)?;
-    let mut contestants = vec![Contestant::Floor, Contestant::Reseal];
+    let mut contestants = vec![Contestant::Floor, Contestant::Buildkit, Contestant::Native];
     if options.copa {
         contestants.insert(1, Contestant::Copa);
     }
@@ -148,9 +151,17 @@ pub(crate) fn run_all(args: &[String]) -> Result<(), String> {
     for round in 0..options.runs {
         for contestant in &contestants {
             field.prune()?;
-            for (mode, state) in [("cold", 0), ("warm", 1)] {
-                let tag = format!("{}-{round}-{state}", contestant.name().replace(' ', "-"));
-                let sample = field.measure(*contestant, &tag)?;
+            let tag =
+                |state: &str| format!("{}-{round}-{state}", contestant.name().replace(' ', "-"));
+            for mode in ["cold", "warm", "again"] {
+                let image = match (mode, contestant) {
+                    ("again", Contestant::Buildkit | Contestant::Native) => {
+                        field.tagged(&tag("warm"))?
+                    }
+                    ("again", _) => continue,
+                    _ => field.image.clone(),
+                };
+                let sample = field.measure(*contestant, &image, &tag(mode))?;
                 say(&format!(
                     "   {} {mode}: {:.1} s",
                     contestant.name(),
@@ -226,7 +237,22 @@ impl Field {
         Ok(format!("{}/{name}", self.servers.get("TOOLS")?))
     }
 
+    /// Returns the reference of what a contestant pushed.
+    fn tagged(&self, tag: &str) -> Result<String, String> {
+        let (repository, _) = self.image.rsplit_once(':').ok_or("the image has no tag")?;
+        Ok(format!("{repository}:{tag}"))
+    }
+
+    /// Where the native engine keeps what it fetched.
+    fn cache(&self) -> PathBuf {
+        self.folder.join("cache")
+    }
+
     fn prune(&self) -> Result<(), String> {
+        let cache = self.cache();
+        if cache.exists() {
+            fs::remove_dir_all(&cache).map_err(|error| format!("{}: {error}", cache.display()))?;
+        }
         let address = self.servers.get("BUILDKIT_BENCH")?;
         output(&mut command(
             &self.tool("buildctl")?,
@@ -236,15 +262,14 @@ impl Field {
     }
 
     /// Runs one contestant once and returns what it cost.
-    fn measure(&self, contestant: Contestant, tag: &str) -> Result<Sample, String> {
-        let mut run = self.run(contestant, tag)?;
+    fn measure(&self, contestant: Contestant, image: &str, tag: &str) -> Result<Sample, String> {
+        let mut run = self.run(contestant, image, tag)?;
         let log = Path::new(self.servers.get("REGISTRY_LOG")?);
         let (builds, containers) = (self.builds()?, self.containers()?);
-        let (result, _) = self.image.rsplit_once(':').ok_or("the image has no tag")?;
         let mut sample = measure(&mut run, log)?;
         sample.solves = self.builds()?.difference(&builds).count() as u64;
         sample.containers = self.containers()?.saturating_sub(containers);
-        let sizes = self.layer_sizes(&format!("{result}:{tag}"))?;
+        let sizes = self.layer_sizes(&self.tagged(tag)?)?;
         sample.layer = sizes.iter().skip(self.layers).sum();
         Ok(sample)
     }
@@ -267,9 +292,8 @@ impl Field {
         Ok(lines.len() as u64)
     }
 
-    fn run(&self, contestant: Contestant, tag: &str) -> Result<Command, String> {
+    fn run(&self, contestant: Contestant, source: &str, tag: &str) -> Result<Command, String> {
         let address = self.servers.get("BUILDKIT_BENCH")?;
-        let (repository, _) = self.image.rsplit_once(':').ok_or("the image has no tag")?;
         Ok(match contestant {
             Contestant::Floor => {
                 let platforms = if self.both {
@@ -277,7 +301,7 @@ impl Field {
                 } else {
                     "linux/amd64"
                 };
-                let image = format!("{repository}:{tag}");
+                let image = self.tagged(tag)?;
                 let mut build = self
                     .servers
                     .dockerfile("BUILDKIT_BENCH", &self.folder, &image)?;
@@ -293,7 +317,7 @@ impl Field {
                         "--addr",
                         address,
                         "--image",
-                        &self.image,
+                        source,
                         "--tag",
                         tag,
                         "--push",
@@ -318,25 +342,29 @@ impl Field {
                 }
                 run
             }
-            Contestant::Reseal => {
+            Contestant::Buildkit | Contestant::Native => {
                 let mut run = command(
                     &self.reseal.display().to_string(),
                     [
                         "patch",
-                        &self.image,
-                        "--addr",
-                        address,
+                        source,
                         "--tag",
                         tag,
+                        "--tag-unchanged",
                         "--quiet",
                         "--severity",
                         "all",
                         "--gate",
                         "none",
-                        // Fresh indexes in every run, like the others.
-                        "--no-cache",
                     ],
                 );
+                if contestant == Contestant::Native {
+                    run.args(["--engine", "native", "--cache-dir"]);
+                    run.arg(self.cache());
+                } else {
+                    // Fresh indexes in every run, like the others.
+                    run.args(["--engine", "buildkit", "--addr", address, "--no-cache"]);
+                }
                 for report in &self.reports {
                     run.arg("--report").arg(report);
                 }

@@ -26,7 +26,7 @@ impl Table {
         let mut text = format!("Median (least–greatest), {what}.\n\n");
         text += "| | runs | time, s | against the floor | client memory, MiB | requests | from registry, MB | to registry, MB | layer, MB | solves | containers |\n";
         text += "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
-        for mode in ["cold", "warm"] {
+        for mode in ["cold", "warm", "again"] {
             let floor = self
                 .samples("floor", mode)
                 .map(|samples| median(samples, |one| one.seconds));
