@@ -3,6 +3,7 @@
 mod docs;
 mod failures;
 mod offline;
+mod secrets;
 mod signing;
 
 use std::{

@@ -173,6 +173,11 @@ impl FakeBuildkitd {
         lock(&self.daemon.solves).clone()
     }
 
+    /// The graphs that were solved so far, with all that came with them, as they were on the wire.
+    pub fn graphs(&self) -> Vec<Vec<u8>> {
+        lock(&self.daemon.graphs).clone()
+    }
+
     /// The `Return` requests so far.
     pub fn returns(&self) -> Vec<gateway::ReturnRequest> {
         lock(&self.daemon.returns).clone()
@@ -264,6 +269,7 @@ struct Daemon {
     answers: Mutex<VecDeque<Answer>>,
     calls: Mutex<Vec<String>>,
     solves: Mutex<Vec<SolveRequest>>,
+    graphs: Mutex<Vec<Vec<u8>>>,
     returns: Mutex<Vec<gateway::ReturnRequest>>,
     builds: Mutex<BTreeMap<String, Arc<Build>>>,
     sessions: Mutex<BTreeMap<String, Channel>>,
@@ -288,6 +294,7 @@ impl Daemon {
             answers: Mutex::new(script.answers.into()),
             calls: Mutex::default(),
             solves: Mutex::default(),
+            graphs: Mutex::default(),
             returns: Mutex::default(),
             builds: Mutex::default(),
             sessions: Mutex::default(),

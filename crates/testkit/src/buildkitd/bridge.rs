@@ -113,6 +113,7 @@ impl LlbBridge for BridgeService {
         if !request.allow_result_return || !request.allow_result_array_ref {
             return Err(Status::invalid_argument("only results by array ref"));
         }
+        lock(&self.0.graphs).push(prost::Message::encode_to_vec(&request));
         self.load(request.definition.as_ref())?;
         let graph = request.definition.as_ref().map(|found| &found.def);
         let answer = {
