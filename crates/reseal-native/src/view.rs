@@ -144,6 +144,11 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Tells whether nothing changed at a path without links.
+    pub(crate) fn is_as_before(&self, real: &str) -> bool {
+        !self.changed.contains_key(real)
+    }
+
     /// Notes that something is at a path without links now.
     pub(crate) fn put(&mut self, real: &str, seen: Seen) {
         self.touched.insert(parent(real).to_owned());

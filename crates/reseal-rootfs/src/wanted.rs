@@ -5,6 +5,20 @@ use crate::Wanted;
 /// Largest of these files, in bytes. The largest known, dpkg's status of a full desktop, has 5 MB.
 const LIMIT: u64 = 64 << 20;
 
+/// Where certificates lie. Their contents are of use where they are there, but no image is refused for them.
+const CERTIFICATES: [&str; 3] = [
+    "etc/ssl/certs/",
+    "usr/local/share/ca-certificates/",
+    "usr/share/ca-certificates/",
+];
+/// Largest of those, in bytes.
+const CERTIFICATE_LIMIT: u64 = 1 << 20;
+
+/// Tells whether the contents of a file are of use, though nobody asked for them.
+pub(crate) fn is_of_use(path: &str, size: u64) -> bool {
+    size <= CERTIFICATE_LIMIT && CERTIFICATES.iter().any(|folder| path.starts_with(folder))
+}
+
 /// Returns the files whose contents tell what an image has installed, from where it would install more, and which files
 /// are derived from all packages.
 pub fn wanted() -> Wanted {
@@ -31,9 +45,6 @@ pub fn wanted() -> Wanted {
             "etc/apt/",
             "etc/dpkg/",
             "etc/ld.so.conf.d/",
-            "etc/ssl/certs/",
-            "usr/local/share/ca-certificates/",
-            "usr/share/ca-certificates/",
             "usr/share/keyrings/",
             "var/lib/dpkg/alternatives/",
             "var/lib/dpkg/info/",

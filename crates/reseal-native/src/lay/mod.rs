@@ -1,6 +1,7 @@
 //! Lays packages down: dpkg's unpacking and configuring, less the scripts.
 
 mod bytecode;
+mod certificates;
 mod claim;
 mod conffile;
 mod linker;
@@ -26,6 +27,7 @@ use crate::raw::{Attributes, Raw};
 use crate::settings::{Diversions, Filters, Overrides};
 use crate::view::{Place, Seen, View};
 use crate::{Fields, NativeError, Refusal};
+use certificates::Certificates;
 use linker::Libraries;
 use part::{INFO, Part};
 
@@ -81,6 +83,7 @@ struct Run<'r, 'a, 'o> {
     /// Stanzas of packages that come in, by name and architecture.
     new_stanzas: BTreeMap<(String, String), Vec<u8>>,
     libraries: Libraries,
+    certificates: Certificates,
     kept_conffiles: BTreeSet<String>,
     effects: Vec<Effect>,
 }
@@ -133,6 +136,7 @@ impl<'r, 'a, 'o> Run<'r, 'a, 'o> {
             stanzas: BTreeMap::new(),
             new_stanzas: BTreeMap::new(),
             libraries: Libraries::default(),
+            certificates: Certificates::default(),
             kept_conffiles: BTreeSet::new(),
             effects: Vec::new(),
         })
@@ -211,7 +215,8 @@ impl<'r, 'a, 'o> Run<'r, 'a, 'o> {
     fn finish(mut self, parts: &[Part<'_>]) -> Result<Laid, NativeError> {
         self.remove_bytecode();
         let cache = self.write_linker_cache(parts)?;
-        self.settle_triggers(parts, cache)?;
+        let certificates = self.renew_certificates(parts)?;
+        self.settle_triggers(parts, cache, certificates)?;
         let database = self.write_records(parts)?;
         for (path, (seen, touched)) in self.view.directories() {
             let mut attributes = attributes(&seen.node);

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use reseal_pkg::dpkg::{Package, Relations, State};
 use reseal_rootfs::Tree;
 
+use super::certificates::hook;
 use super::stop::Stop;
 use crate::database::{Conffile, Declared, Directive, conffiles, declared, triggers};
 use crate::deb::read_control;
 use crate::owners::Unit;
-use crate::scripts::{Table, Upgrade, Verdict};
+use crate::scripts::{CERTIFICATES, Table, Upgrade, Verdict};
 use crate::{ArchiveError, ControlFiles, Deb, Fields, Order, Refusal, Scripts};
 
 /// Where dpkg keeps what it knows of packages.
@@ -31,6 +32,8 @@ pub(super) struct Part<'a> {
     pub(super) old: Option<Old>,
     /// It stays unpacked, for dpkg to configure.
     pub(super) left: bool,
+    /// It is ca-certificates, and what it does is known.
+    pub(super) certificates: bool,
 }
 
 /// What the image has of a package.
@@ -90,7 +93,7 @@ impl<'a> Part<'a> {
             Some(index) => Some(Old::read(order.tree, &order.database.packages[index])?),
             None => None,
         };
-        let left = judge(order, deb, &control, old.as_ref())?;
+        let judged = judge(order, deb, &control, old.as_ref())?;
         Ok(Self {
             declared: declared(control.get("conffiles").unwrap_or_default())?,
             triggers: triggers::parse(control.get("triggers").unwrap_or_default())?,
@@ -101,7 +104,8 @@ impl<'a> Part<'a> {
             replaces,
             unit,
             old,
-            left,
+            left: judged == Judged::Left,
+            certificates: judged == Judged::Certificates,
         })
     }
 
@@ -216,13 +220,24 @@ fn unit(units: &[Unit], deb: Deb<'_>, same: bool) -> Result<usize, Refusal> {
     }
 }
 
-/// Tells whether a package stays unpacked, by its maintainer scripts.
+/// What is done for a package's maintainer scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Judged {
+    /// Nothing.
+    Done,
+    /// The rule for certificates.
+    Certificates,
+    /// It stays unpacked.
+    Left,
+}
+
+/// Tells what is done for a package, by its maintainer scripts.
 fn judge(
     order: &Order<'_>,
     deb: Deb<'_>,
     control: &ControlFiles,
     old: Option<&Old>,
-) -> Result<bool, Refusal> {
+) -> Result<Judged, Refusal> {
     let present = old.filter(|old| old.present);
     let scripts = present.map(|old| installed_scripts(order.tree, &old.stem));
     let upgrade = Upgrade {
@@ -233,8 +248,15 @@ fn judge(
             .zip(scripts.as_ref()),
     };
     match (Table::built_in().verdict(&upgrade), order.scripts) {
-        (Verdict::NoScripts | Verdict::Inert, _) | (_, Scripts::Assume) => Ok(false),
-        (Verdict::Configure(_), Scripts::Configure) => Ok(true),
+        (Verdict::Certificates, Scripts::Configure) if hook(order.tree).is_some() => {
+            Ok(Judged::Left)
+        }
+        (Verdict::Certificates, _) => Ok(Judged::Certificates),
+        (_, Scripts::Assume) if deb.name == CERTIFICATES && present.is_some() => {
+            Ok(Judged::Certificates)
+        }
+        (Verdict::NoScripts | Verdict::Inert, _) | (_, Scripts::Assume) => Ok(Judged::Done),
+        (Verdict::Configure(_), Scripts::Configure) => Ok(Judged::Left),
         (Verdict::Configure(scripts) | Verdict::Unknown(scripts), _) => Err(Refusal::new(
             deb.name,
             format!(

@@ -6,11 +6,13 @@ use super::part::INFO;
 use super::{Part, Run};
 use crate::database::stanza;
 use crate::order::{Effect, Scripts};
-use crate::scripts::Table;
+use crate::scripts::{CERTIFICATES, Table};
 use crate::{NativeError, Refusal};
 
 /// The trigger that has the dynamic linker's cache written, and the package that does it.
 const LINKER: (&str, &str) = ("ldconfig", "libc-bin");
+/// The same for links to certificates.
+const LINKS: (&str, &str) = ("update-ca-certificates", CERTIFICATES);
 
 impl Run<'_, '_, '_> {
     /// Activates what the old and the new version activate whenever they change.
@@ -32,11 +34,13 @@ impl Run<'_, '_, '_> {
         }
     }
 
-    /// Decides on every package that was triggered. `cache`: the dynamic linker's cache is up to date.
+    /// Decides on every package that was triggered. `cache`: the dynamic linker's cache is up to date; `certificates`: so
+    /// are the links to certificates.
     pub(super) fn settle_triggers(
         &mut self,
         parts: &[Part<'_>],
         cache: bool,
+        certificates: bool,
     ) -> Result<(), NativeError> {
         for (package, triggers) in self.pending() {
             let Some(unit) = self.unit_of(&package) else {
@@ -58,7 +62,10 @@ impl Run<'_, '_, '_> {
             let known = Table::built_in().trigger_is_inert(&name, postinst);
             let rest: Vec<String> = triggers
                 .iter()
-                .filter(|trigger| !(cache && (trigger.as_str(), name.as_str()) == LINKER))
+                .filter(|trigger| {
+                    let of = (trigger.as_str(), name.as_str());
+                    !((cache && of == LINKER) || (certificates && of == LINKS))
+                })
                 .cloned()
                 .collect();
             let left = match self.order.scripts {
@@ -84,7 +91,7 @@ impl Run<'_, '_, '_> {
 
     /// Returns the triggers of each interested package; those that only a package itself activated, while it was being
     /// unpacked, do not count.
-    fn pending(&self) -> BTreeMap<String, Vec<String>> {
+    pub(super) fn pending(&self) -> BTreeMap<String, Vec<String>> {
         let mut out: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (trigger, by) in &self.activated {
             let interested: BTreeSet<&str> = self.interests.of(trigger).collect();

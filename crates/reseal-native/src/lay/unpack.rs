@@ -245,10 +245,16 @@ impl Run<'_, '_, '_> {
         let kind = match member.kind {
             EntryKind::File => {
                 let sums = part.control.get("md5sums").is_none();
+                let certificate = self.certificates.read(real, member.size, contents)?;
                 let mut contents = contents;
                 let peek = Libraries::wants(real)
                     .then(|| Peek::new(&mut contents, member.size, Vec::new()));
-                let digests = if let Some(mut peek) = peek.flatten() {
+                let digests = if let Some(bytes) = certificate {
+                    let mut contents = bytes.as_slice();
+                    let digests = self.copy(real, attributes, member.size, &mut contents, sums)?;
+                    self.certificates.keep(real, bytes);
+                    digests
+                } else if let Some(mut peek) = peek.flatten() {
                     let digests = self.copy(real, attributes, member.size, &mut peek, sums)?;
                     let missing = self.libraries.read(real, &peek.finish());
                     if !missing.is_empty() {
@@ -290,6 +296,7 @@ impl Run<'_, '_, '_> {
                     .empty(real, EntryType::Link, attributes, to)
                     .map_err(Stop::Write)?;
                 self.linked.insert(to.to_owned());
+                self.certificates.link(real, to);
                 if let Some(md5) = work.md5.get(&first).copied() {
                     work.md5.insert(name, md5);
                 }

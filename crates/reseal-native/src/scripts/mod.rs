@@ -4,11 +4,14 @@
 //! depends on the version before (`dpkg --compare-versions "$2" lt …`), so a row holds from the earliest version that was
 //! upgraded from; an older image than that is not covered.
 
+mod certificates;
 mod table;
 
 use reseal_pkg::version::compare_dpkg;
 use sha2::{Digest, Sha256};
 
+pub(crate) use certificates::config_list;
+pub use certificates::{CERTIFICATES, CONFIG, PROGRAM};
 pub use table::{Effect, Row, Table};
 
 use crate::ControlFiles;
@@ -22,8 +25,12 @@ pub const TRIGGERED: &str = "triggered";
 
 /// Returns the digest of one maintainer script as the table has it: SHA-256 in 64 lower-case hexadecimal digits.
 pub fn script_digest(contents: &[u8]) -> String {
+    hex(&Sha256::digest(contents))
+}
+
+fn hex(digest: &[u8]) -> String {
     use std::fmt::Write as _;
-    Sha256::digest(contents)
+    digest
         .iter()
         .fold(String::with_capacity(64), |mut out, byte| {
             let _ = write!(out, "{byte:02x}");
@@ -38,6 +45,8 @@ pub enum Verdict {
     NoScripts,
     /// Nothing: its scripts are known to change nothing.
     Inert,
+    /// What the rule for certificates does.
+    Certificates,
     /// `dpkg --configure` on the laid-down files is enough, and needed because of these scripts.
     Configure(Vec<String>),
     /// It is not known what these scripts do, and configuring afterwards would not run all of them.
@@ -105,13 +114,17 @@ impl Table {
     /// Tells what an upgrade needs.
     pub fn verdict(&self, upgrade: &Upgrade<'_>) -> Verdict {
         let (mut any, mut unknown, mut configure) = (false, Vec::new(), Vec::new());
+        let mut certificates = false;
         for (script, contents) in upgrade.scripts() {
             any = true;
             match self.effect(upgrade, script, contents) {
                 Some(Effect::Inert) => {}
+                Some(Effect::Certificates) if self.knows_config(upgrade.new) => certificates = true,
                 // Of all scripts only this one is run by `dpkg --configure`, so that it may be anything.
                 _ if script == "postinst" => configure.push(script.to_owned()),
-                Some(Effect::Configure) | None => unknown.push(script.to_owned()),
+                Some(Effect::Certificates | Effect::Configure) | None => {
+                    unknown.push(script.to_owned());
+                }
             }
         }
         if !unknown.is_empty() {
@@ -119,6 +132,8 @@ impl Table {
             Verdict::Unknown(unknown)
         } else if !configure.is_empty() {
             Verdict::Configure(configure)
+        } else if certificates {
+            Verdict::Certificates
         } else if any {
             Verdict::Inert
         } else {

@@ -14,6 +14,8 @@ const BUILT_IN: &str = include_str!("scripts.table");
 pub enum Effect {
     /// Nothing that shows in the file system.
     Inert,
+    /// What the rule for ca-certificates does.
+    Certificates,
     /// Something, which `dpkg --configure` does.
     Configure,
 }
@@ -23,7 +25,8 @@ pub enum Effect {
 pub struct Row {
     /// The package's name.
     pub package: String,
-    /// `preinst`, `postinst`, `prerm`, `postrm` or `triggered`.
+    /// `preinst`, `postinst`, `prerm`, `postrm` or `triggered`; of ca-certificates also `config`, less its list of
+    /// certificates, and `program`.
     pub script: String,
     /// The script's digest, as [`super::script_digest`] gives it.
     pub sha256: String,
@@ -78,6 +81,12 @@ impl Table {
         }
     }
 
+    /// Tells whether a script of ca-certificates, or the program that it calls, does what the rule for certificates does.
+    pub(crate) fn renews_certificates(&self, script: &str, sha256: &str) -> bool {
+        self.find(super::CERTIFICATES, script, sha256)
+            .any(|row| row.effect == Effect::Certificates)
+    }
+
     /// Returns the rows of a script.
     pub(super) fn find(
         &self,
@@ -118,6 +127,7 @@ impl fmt::Display for Table {
         for row in self.rows() {
             let effect = match row.effect {
                 Effect::Inert => "inert",
+                Effect::Certificates => "certificates",
                 Effect::Configure => "configure",
             };
             let since = row.since.as_deref().unwrap_or("new");
@@ -137,12 +147,17 @@ fn row(line: &str) -> Option<Row> {
     let (package, script, sha256) = (word()?, word()?, word()?);
     let effect = match word()? {
         "inert" => Effect::Inert,
+        "certificates" if package == super::CERTIFICATES => Effect::Certificates,
         "configure" => Effect::Configure,
         _ => return None,
     };
     let since = word()?;
     let evidence = word()?;
-    let known = ["preinst", "postinst", "prerm", "postrm", super::TRIGGERED].contains(&script);
+    let scripts: &[&str] = match effect {
+        Effect::Certificates => &["postinst", super::CONFIG, super::PROGRAM],
+        _ => &["preinst", "postinst", "prerm", "postrm", super::TRIGGERED],
+    };
+    let known = scripts.contains(&script);
     let digest = sha256.len() == 64
         && sha256
             .bytes()
@@ -168,6 +183,9 @@ mod tests {
             format!("a postinst {digest} inert 1"),
             format!("a postinst {digest} harmless 1 x"),
             format!("a config {digest} inert 1 x"),
+            format!("a postinst {digest} certificates 1 x"),
+            format!("ca-certificates preinst {digest} certificates 1 x"),
+            format!("ca-certificates program {digest} inert 1 x"),
             "a postinst 00 inert 1 x".to_owned(),
         ] {
             let text = format!("# comment\n{bad}\n");

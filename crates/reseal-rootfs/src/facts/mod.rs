@@ -9,6 +9,7 @@ use reseal_oci::layer::{EntryKind, LayerError, Meaning, Visited, Wanted, try_vis
 
 use crate::RootfsError;
 use crate::error::shown;
+use crate::wanted::is_of_use;
 use record::{Reader, Writer};
 pub(crate) use record::{Record, What};
 
@@ -19,7 +20,7 @@ const WEIGHT_LIMIT: usize = 256 << 20;
 /// Largest file that is hashed, in bytes: no configuration is larger, and a sparse file can claim any size.
 const HASH_LIMIT: u64 = 64 << 20;
 
-/// What one layer says: its entries in the archive's order, and the contents of the wanted ones.
+/// What one layer says: its entries in the archive's order, and the contents of the wanted ones and of certificates.
 ///
 /// Held as the bytes that can be stored, about thirty for an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,6 +133,7 @@ fn file<'a>(
         }
         .into());
     }
+    let takes = takes || is_of_use(member.path, member.size);
     let is_hashed = member.path.starts_with("etc/") && member.size <= HASH_LIMIT;
     let mut hasher = is_hashed.then(Md5::new);
     let mut kept = Vec::new();

@@ -284,6 +284,20 @@ fn a_wanted_file_that_is_another_name_of_an_unread_one_is_an_error() {
 }
 
 #[test]
+fn certificates_are_read_where_they_are_no_larger_than_any() {
+    let large = "x".repeat((1 << 20) + 1);
+    let tree = tree([l()
+        .file("etc/ssl/certs/a.pem", "a")
+        .file("usr/share/ca-certificates/b.crt", &large)
+        .file("srv/c.crt", "c")
+        .hard("usr/local/share/ca-certificates/c.crt", "srv/c.crt")
+        .hard("srv/a", "etc/ssl/certs/a.pem")]);
+    assert_eq!(tree.contents("etc/ssl/certs/a.pem"), Some(&b"a"[..]));
+    assert_eq!(tree.contents("usr/share/ca-certificates/b.crt"), None);
+    assert_eq!(tree.contents("usr/local/share/ca-certificates/c.crt"), None);
+}
+
+#[test]
 fn configuration_has_its_digest() {
     // md5sum of "abc".
     let digest = [
