@@ -56,6 +56,17 @@ const DIVERSION: &str = "dpkg-divert --local --rename --divert /usr/bin/openssl.
     && dpkg-divert --local --no-rename --divert /usr/share/perl/cpan.real --add /usr/bin/cpan \
     && dpkg-statoverride --update --add root adm 0750 /usr/bin/c_rehash && dpkg-statoverride --update --add games games 2755 /usr/sbin/nginx";
 
+/// Certificates that the administrator turned off, on and brought along, and new ones that are not trusted.
+const CERTIFICATES: &str = "sed -i -e 's,^mozilla/ISRG_Root_X2,!&,' -e '/Actalis/d' /etc/ca-certificates.conf && printf '# mine\n\nown.crt\n' >>/etc/ca-certificates.conf \
+    && mkdir -p /usr/local/share/ca-certificates/corp && cp /usr/share/ca-certificates/mozilla/ISRG_Root_X1.crt '/usr/local/share/ca-certificates/corp/A copy (1).crt' \
+    && openssl req -x509 -newkey rsa:2048 -nodes -keyout /dev/null -subj '/O=  Some   Org/CN=Own Root' -out /usr/local/share/ca-certificates/own.crt \
+    && update-ca-certificates && ln -s nowhere /etc/ssl/certs/gone.pem && echo ca-certificates ca-certificates/trust_new_crts select no | debconf-set-selections";
+/// An older version of the certificates, made of the newest: one has another name, and one is missing.
+const OLDER_CERTIFICATES: &str = "apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends openssl && cd /tmp && apt-get download ca-certificates \
+    && dpkg-deb -R ca-certificates_*.deb p && sed -i '/^Version:/s/$/~older/' p/DEBIAN/control && cd p/usr/share/ca-certificates/mozilla && mv ISRG_Root_X2.crt Former_Root.crt && rm ISRG_Root_X1.crt && cd /tmp \
+    && sed -i -e 's/ISRG_Root_X2/Former_Root/' -e 's/mozilla.ISRG_Root_X1.crt, //' p/DEBIAN/config && sed -i '/ISRG_Root/d' p/DEBIAN/md5sums && dpkg-deb -b p older.deb && DEBIAN_FRONTEND=noninteractive dpkg -i older.deb \
+    && cd / && rm -rf /tmp/* && apt-get clean && rm -rf /var/lib/apt/lists/*";
+
 /// Installs packages as they were in the last point release, so that there are newer ones of them.
 macro_rules! aged {
     ($packages:literal) => {
@@ -88,7 +99,13 @@ const MEDIA: &str = aged!(
     gstreamer1.0-plugins-base ffmpeg default-jre-headless"
 );
 
-pub(super) const ALL: [Case; 17] = [
+/// What images of programs in other languages have, and of those who look into them.
+const PROGRAMS: &str = aged!(
+    "ca-certificates curl wget openssl perl python3 git nginx nodejs vim busybox openssh-client rsync unzip \
+    postgresql-client php-cli"
+);
+
+pub(super) const ALL: [Case; 21] = [
     case("BOOKWORM_LARGER", "amd64", Some("BOOKWORM_LARGER_AMD64")),
     case("BOOKWORM_LARGER", "amd64", None),
     case("BULLSEYE_LARGER", "amd64", None),
@@ -103,6 +120,10 @@ pub(super) const ALL: [Case; 17] = [
     // The security archive of bullseye has no arm64 packages any more.
     case("BOOKWORM_MULTI", "arm64", Some("BOOKWORM_MULTI_ARM64")),
     case("BOOKWORM_MULTI", "arm64", None),
+    changed("BOOKWORM_LARGER", "certificates", CERTIFICATES),
+    changed("TRIXIE", "older", OLDER_CERTIFICATES),
+    changed("BOOKWORM", "programs", PROGRAMS),
+    changed("BULLSEYE", "programs", PROGRAMS),
     changed("BOOKWORM", "tools", TOOLS),
     changed("BOOKWORM", "servers", SERVERS),
     changed("BOOKWORM", "media", MEDIA),

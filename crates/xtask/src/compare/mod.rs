@@ -161,7 +161,7 @@ fn compare(
             result: &ours.result,
             cache: engines.cache,
         };
-        let rows = rows::rows(&run, &found.effective, &case.name())?;
+        let rows = rows::rows(&run, &case.name())?;
         say(&format!("   {} rows", rows.len()));
         rows::write(rows)?;
     }

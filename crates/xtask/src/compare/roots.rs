@@ -7,21 +7,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What is left out of the comparison, each with the package whose scripts do it: those of that package are not without
-/// effect. The list is the one of the documentation.
-const LEFT_OUT: [(&str, Option<&str>); 10] = [
+/// What is left out of the comparison. The list is the one of the documentation.
+const LEFT_OUT: [&str; 8] = [
     // The native engine removes byte code of modules that it replaces; Python makes it anew or does without.
-    ("*.pyc", None),
-    ("*/__pycache__", None),
-    ("etc/ca-certificates.conf*", Some("ca-certificates")),
-    ("etc/ssl/certs/*", Some("ca-certificates")),
+    "*.pyc",
+    "*/__pycache__",
     // Folders of the package apt; while it runs in BuildKit, caches are mounted there.
-    ("var/cache/apt/*", None),
-    ("var/lib/apt/lists/*", None),
-    ("var/cache/debconf/*", None),
-    ("var/cache/ldconfig/aux-cache", None),
-    ("var/lib/dpkg/status-old", None),
-    ("var/log/*", None),
+    "var/cache/apt/*",
+    "var/lib/apt/lists/*",
+    "var/cache/debconf/*",
+    "var/cache/ldconfig/aux-cache",
+    "var/lib/dpkg/status-old",
+    "var/log/*",
 ];
 
 /// Files of which the order says nothing, with what ends their parts: dpkg appends interests as it unpacks, in an order
@@ -40,8 +37,6 @@ pub(super) struct Comparison {
     pub different: Vec<(String, String)>,
     /// How many paths differ and are left out.
     pub left_out: usize,
-    /// Packages whose scripts made some of those.
-    pub effective: BTreeSet<String>,
 }
 
 /// Compares type, content, mode, owner and links of every path below two folders: the package manager's and the native
@@ -57,12 +52,10 @@ pub(super) fn compare(left: &Path, right: &Path) -> Result<Comparison, String> {
         let Some(what) = difference(&roots, path)? else {
             continue;
         };
-        match LEFT_OUT.iter().find(|(pattern, _)| is_match(pattern, path)) {
-            Some((_, by)) => {
-                out.left_out += 1;
-                out.effective.extend(by.map(str::to_owned));
-            }
-            None => out.different.push((path.clone(), what)),
+        if LEFT_OUT.iter().any(|pattern| is_match(pattern, path)) {
+            out.left_out += 1;
+        } else {
+            out.different.push((path.clone(), what));
         }
     }
     Ok(out)
@@ -310,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_counted_and_laid_to_a_package() {
+    fn what_is_left_out_is_counted() {
         let [left, right] = roots("left-out");
         fs::write(right.join("var/log/dpkg.log"), "x").unwrap();
         fs::create_dir_all(right.join("usr/x/__pycache__")).unwrap();
@@ -318,13 +311,8 @@ mod tests {
         fs::create_dir_all(left.join("usr/x")).unwrap();
         let found = compare(&left, &right).unwrap();
         assert_eq!((found.different, found.left_out), (Vec::new(), 3));
-        assert_eq!(found.effective, BTreeSet::new());
         fs::write(right.join("etc/ssl/certs/x.pem"), "x").unwrap();
-        let found = compare(&left, &right).unwrap();
-        assert_eq!(
-            found.effective,
-            BTreeSet::from(["ca-certificates".to_owned()])
-        );
+        assert_eq!(different(&left, &right), ["etc/ssl/certs/x.pem"]);
         fs::remove_dir_all(left.parent().unwrap()).unwrap();
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use reseal_native::{
-    ControlFiles, Deb, Effect as Done, Order, Scripts, deb::read_control, lay_down, scripts,
+    ControlFiles, Deb, Effect as Done, Laid, Order, Scripts, deb::read_control, lay_down, scripts,
     scripts::Row,
 };
 use reseal_pkg::dpkg::{Database, Package};
@@ -19,6 +19,8 @@ use serde_json::Value;
 use crate::shell::command;
 
 const INFO: &str = "var/lib/dpkg/info";
+/// The program of ca-certificates.
+const PROGRAM: &str = "usr/sbin/update-ca-certificates";
 
 /// What the native engine laid down on what.
 pub(super) struct Run<'a> {
@@ -41,20 +43,17 @@ struct Fetched {
     control: ControlFiles,
 }
 
-/// Returns the rows that a comparison gives evidence for. Packages in `effective` get none.
-pub(super) fn rows(
-    run: &Run<'_>,
-    effective: &BTreeSet<String>,
-    evidence: &str,
-) -> Result<Vec<Row>, String> {
+/// Returns the rows that a comparison gives evidence for.
+pub(super) fn rows(run: &Run<'_>, evidence: &str) -> Result<Vec<Row>, String> {
     let tree = base_tree(run.base)?;
     let status = tree
         .contents("var/lib/dpkg/status")
         .ok_or("the image has no package database")?;
     let database = Database::parse(status).map_err(|error| error.to_string())?;
     let debs = fetched(run)?;
+    let laid = laid(run, &tree, &database, &debs)?;
     let mut out = Vec::new();
-    for deb in debs.iter().filter(|deb| !effective.contains(&deb.name)) {
+    for deb in &debs {
         let old = installed(&database, &deb.name, &deb.architecture);
         let old_scripts = old.map(|old| installed_scripts(&tree, old));
         let upgrade = scripts::Upgrade {
@@ -65,13 +64,16 @@ pub(super) fn rows(
                 .zip(old_scripts.as_ref()),
         };
         let evidence = format!("to {}, {evidence}", deb.version);
-        out.extend(upgrade.rows(scripts::Effect::Inert, &evidence));
-    }
-    for (package, triggers) in triggered(run, &tree, &database, &debs)? {
-        let name = package.split(':').next().unwrap_or(&package);
-        if effective.contains(name) {
+        if deb.name == scripts::CERTIFICATES && laid.effects.contains(&Done::Certificates) {
+            let program = laid.files.iter().find(|file| file.path == PROGRAM);
+            let rows = program.and_then(|file| upgrade.certificates_rows(&file.sha256, &evidence));
+            out.extend(rows.ok_or("the scripts of ca-certificates are of another form")?);
             continue;
         }
+        out.extend(upgrade.rows(scripts::Effect::Inert, &evidence));
+    }
+    for (package, triggers) in triggered(laid.effects) {
+        let name = package.split(':').next().unwrap_or(&package);
         let of_run = debs.iter().find(|deb| deb.name == name);
         let postinst = match of_run {
             Some(deb) => deb.control.get("postinst"),
@@ -165,13 +167,8 @@ fn installed_scripts(tree: &Tree, package: &Package) -> ControlFiles {
     )
 }
 
-/// Returns the packages that were triggered for something that the native engine does not do itself.
-fn triggered(
-    run: &Run<'_>,
-    tree: &Tree,
-    database: &Database,
-    debs: &[Fetched],
-) -> Result<Vec<(String, Vec<String>)>, String> {
+/// Lays the packages down once more, to learn what that took.
+fn laid(run: &Run<'_>, tree: &Tree, database: &Database, debs: &[Fetched]) -> Result<Laid, String> {
     let opens: Vec<_> = debs
         .iter()
         .map(|deb| move || Ok(Box::new(File::open(&deb.file)?) as Box<dyn Read + '_>))
@@ -194,21 +191,31 @@ fn triggered(
         architecture: run.architecture,
         scripts: Scripts::Assume,
     };
-    let laid = lay_down(&order, &mut io::sink()).map_err(|error| error.to_string())?;
-    let linker = laid.effects.contains(&Done::LinkerCache);
-    let triggered = laid.effects.into_iter().filter_map(|effect| match effect {
+    lay_down(&order, &mut io::sink()).map_err(|error| error.to_string())
+}
+
+/// Returns the packages that were triggered for something that the native engine does not do itself.
+fn triggered(effects: Vec<Done>) -> Vec<(String, Vec<String>)> {
+    let linker = effects.contains(&Done::LinkerCache);
+    let certificates = effects.contains(&Done::Certificates);
+    let done = |package: &str, trigger: &str| match (package, trigger) {
+        ("libc-bin", "ldconfig") => linker,
+        (scripts::CERTIFICATES, "update-ca-certificates") => certificates,
+        _ => false,
+    };
+    let triggered = effects.into_iter().filter_map(|effect| match effect {
         Done::Triggered {
             package, triggers, ..
         } => {
             let rest: Vec<String> = triggers
                 .into_iter()
-                .filter(|trigger| !(linker && package == "libc-bin" && trigger == "ldconfig"))
+                .filter(|trigger| !done(&package, trigger))
                 .collect();
             (!rest.is_empty()).then_some((package, rest))
         }
         _ => None,
     });
-    Ok(triggered.collect())
+    triggered.collect()
 }
 
 /// Adds rows to the table in the source tree.
