@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use reseal_rootfs::ldcache::{Cache, elf_facts, generator};
+use reseal_rootfs::ldcache::{Cache, elf_facts, generator, name_places};
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(cache) = Cache::parse(bytes) {
@@ -11,4 +11,5 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let _ = elf_facts(bytes);
     let _ = generator(bytes);
+    let _ = name_places(bytes);
 });

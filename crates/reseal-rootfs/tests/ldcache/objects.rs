@@ -1,7 +1,7 @@
 //! What is read in shared objects, small ones that are made here.
 
 use proptest::prelude::*;
-use reseal_rootfs::ldcache::{Machine, elf_facts};
+use reseal_rootfs::ldcache::{Machine, elf_facts, name_places};
 
 /// A shared object that says as much as ldconfig reads.
 #[derive(Clone)]
@@ -300,6 +300,12 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] = value;
         }
-        let _ = elf_facts(&bytes);
+        // All that the facts say of names is in the places that are said to have them.
+        let facts = elf_facts(&bytes);
+        let places = name_places(&bytes);
+        let soname = facts.and_then(|facts| facts.soname);
+        let name = soname.unwrap_or_default();
+        let found = places.iter().any(|place| bytes[place.clone()].starts_with(name.as_bytes()));
+        prop_assert!(found || name.is_empty());
     }
 }

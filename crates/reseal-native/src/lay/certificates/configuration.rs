@@ -160,6 +160,8 @@ fn begins_like(name: &str, line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn check(before: &str, trust_new: bool, after: &str) {
@@ -244,5 +246,24 @@ mod tests {
         assert_eq!(trusts_new(stanza("Value: yes\n").as_bytes()), Ok(true));
         assert_eq!(trusts_new(stanza("Value: no\n").as_bytes()), Ok(false));
         assert!(trusts_new(stanza("Value: ask\n").as_bytes()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_configured_or_an_error(
+            text in "([!#]?( |a/|b|\\.|\n|\r|ä|\\*){0,4}\n?){0,6}",
+            trust_new in any::<bool>(),
+        ) {
+            let available = available(["a/b".to_owned(), "b.ä".to_owned()], "a/b, b").unwrap();
+            let circumstances = Circumstances {
+                available: &available,
+                trust_new,
+                is_there: &|name| name.len() > 3,
+            };
+            if let Ok(once) = configured(&text, &circumstances) {
+                prop_assert!(once.ends_with('\n'));
+                prop_assert!(once.lines().count() >= text.lines().count());
+            }
+        }
     }
 }

@@ -118,6 +118,8 @@ fn canonical(value: &Any) -> der::Result<Any> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// Certificates with what `openssl x509 -subject_hash` says of them.
@@ -167,6 +169,28 @@ mod tests {
             joined(&[begin, end]),
         ] {
             assert!(single(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_certificate_or_none_or_an_error(
+            which in 0..SINGLE.len(),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
+        ) {
+            let pem = SINGLE[which].0;
+            let mut bytes = pem.to_vec();
+            let mut der = single(pem).unwrap().unwrap().der;
+            for (at, byte) in changes {
+                let place = at.index(bytes.len());
+                bytes[place] = byte;
+                let place = at.index(der.len());
+                der[place] = byte;
+            }
+            let _ = single(&bytes);
+            if let Ok(certificate) = Certificate::from_der(&der) {
+                let _ = name_hash(&certificate.tbs_certificate.subject);
+            }
         }
     }
 }
