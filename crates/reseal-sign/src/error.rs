@@ -145,6 +145,11 @@ fn service_hint(error: &ServiceError) -> Option<String> {
             .to_owned(),
         ServiceError::Refused {
             service: ServiceName::Rekor,
+            status: 409,
+            ..
+        } => "the log has this very signature: some keys (RSA) sign the same in the same way, and it takes nothing twice. If the image does not have it, sign it with an annotation (`-a run=2`)".to_owned(),
+        ServiceError::Refused {
+            service: ServiceName::Rekor,
             status: 400..=407 | 409..=428 | 430..=499,
             ..
         } => "the log does not take this kind of entry or key: name another with `--rekor-url`, or sign with a key and `--tlog=off`".to_owned(),

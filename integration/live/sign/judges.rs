@@ -110,18 +110,43 @@ impl Judge {
         trust: &Trust,
         proofs: Proofs,
     ) {
+        let output = self.verify_bundle(reference, predicate_type, trust, proofs);
+        assert!(
+            output.status.success(),
+            "{self:?} verify-attestation of the bundle, {case}: {}",
+            said(&output)
+        );
+    }
+
+    pub(super) fn refuses_bundle(
+        self,
+        case: &str,
+        reference: &str,
+        predicate_type: &str,
+        trust: &Trust,
+        proofs: Proofs,
+    ) {
+        let output = self.verify_bundle(reference, predicate_type, trust, proofs);
+        assert!(
+            !output.status.success(),
+            "{self:?} accepts the bundle, {case}"
+        );
+    }
+
+    fn verify_bundle(
+        self,
+        reference: &str,
+        predicate_type: &str,
+        trust: &Trust,
+        proofs: Proofs,
+    ) -> Output {
         let mut command = self.command("verify-attestation");
         if self == Self::OldCosign {
             command.arg("--new-bundle-format=true");
         }
         self.trusted_root(&mut command, proofs);
         self.with_trust(&mut command, trust, proofs);
-        let output = run(command.args(["--type", predicate_type, reference]));
-        assert!(
-            output.status.success(),
-            "{self:?} verify-attestation of the bundle, {case}: {}",
-            said(&output)
-        );
+        run(command.args(["--type", predicate_type, reference]))
     }
 
     /// `cosign verify-attestation` of the `.att` tag; by the old one only, the new one sees it where there are no bundles.
@@ -275,6 +300,6 @@ fn run(command: &mut Command) -> Output {
     command.output().expect("a program that starts")
 }
 
-fn said(output: &Output) -> String {
+pub(super) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).trim().to_owned()
 }

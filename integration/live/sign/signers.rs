@@ -9,17 +9,23 @@ use reseal_registry::Secret;
 use reseal_sign::key::{self, KeyReference};
 use reseal_sign::oidc::{AUDIENCE, TokenSource};
 use reseal_sign::service::{Http, HttpSettings};
-use reseal_sign::{Identity, Session, SignSettings, SignatureFormat};
+use reseal_sign::{Identity, Session, SignError, SignSettings, SignatureFormat};
 
 use super::judges::Trust;
 use super::support::{Services, Site, now, site, unique};
 
 /// The two files of a key.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct KeyPair {
     name: &'static str,
     pub(super) private: PathBuf,
     public: PathBuf,
+}
+
+impl KeyPair {
+    pub(super) fn public(&self) -> &Path {
+        &self.public
+    }
 }
 
 /// Keys of every kind, in cosign's form.
@@ -63,6 +69,14 @@ impl Keys {
         }
     }
 
+    /// A key that has signed nothing.
+    pub(super) fn of_nobody(site: &Site) -> KeyPair {
+        let key = key::generate_key(&Secret::new("")).expect("a key");
+        let folder = site.home().join(unique());
+        fs::create_dir(&folder).expect("a folder");
+        Self::save(&folder, "nobody", &key)
+    }
+
     fn save(folder: &Path, name: &'static str, files: &key::KeyFiles) -> KeyPair {
         let pair = KeyPair {
             name,
@@ -102,8 +116,8 @@ impl Signatory {
         }
     }
 
-    pub(super) fn is_rsa(&self) -> bool {
-        matches!(self, Self::Key(KeyPair { name: "rsa", .. }))
+    pub(super) fn is_key(&self) -> bool {
+        matches!(self, Self::Key(_))
     }
 
     /// How others are told to trust this signer.
@@ -138,12 +152,31 @@ impl Signatory {
         self.session_with(services, format, BTreeMap::new())
     }
 
+    /// As [`Self::session`], of settings that need not fit together.
+    pub(super) fn open(
+        &self,
+        services: Services,
+        format: SignatureFormat,
+    ) -> Result<Session, SignError> {
+        self.open_with(services, format, BTreeMap::new())
+    }
+
     pub(super) fn session_with(
         &self,
         services: Services,
         format: SignatureFormat,
         annotations: BTreeMap<String, String>,
     ) -> Session {
+        self.open_with(services, format, annotations)
+            .expect("settings that fit together")
+    }
+
+    fn open_with(
+        &self,
+        services: Services,
+        format: SignatureFormat,
+        annotations: BTreeMap<String, String>,
+    ) -> Result<Session, SignError> {
         let site = site().expect("the tests have asked");
         let config = fs::read(site.signing_config(services)).expect("a readable file");
         let identity = match self {
@@ -175,6 +208,6 @@ impl Signatory {
             annotations,
         };
         let http = Http::new(HttpSettings::default()).expect("a client");
-        Session::open(settings, http).expect("settings that fit together")
+        Session::open(settings, http)
     }
 }

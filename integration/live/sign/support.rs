@@ -15,7 +15,7 @@ use reseal_registry::{
 use reseal_sign::key::PublicKey;
 use reseal_sign::statement::Subject;
 use reseal_sign::store::{self, Suffix};
-use reseal_sign::verify::{self, Log, Match, Timestamps, TrustedRoot, VerifyPolicy, Who};
+use reseal_sign::verify::{self, Log, Match, Origin, Timestamps, TrustedRoot, VerifyPolicy, Who};
 use reseal_sign::{Session, Signed};
 use serde_json::{Value, json};
 
@@ -393,20 +393,21 @@ fn policy(trust: &Trust, proofs: Proofs) -> VerifyPolicy {
     }
 }
 
+/// Returns where each signature that is accepted is kept.
 pub(super) async fn verify_signature(
     case: &str,
     image: &Image,
     subject: &Descriptor,
     trust: &Trust,
     proofs: Proofs,
-) {
+) -> Vec<Origin> {
     let collected = store::collect(&*image.store, &subject.digest)
         .await
         .expect("a list");
-    if let Err(error) =
-        verify::verify_signature(&collected, &subject.digest, &policy(trust, proofs), now())
-    {
-        panic!("reseal, {case}: {error}");
+    let policy = policy(trust, proofs);
+    match verify::verify_signature(&collected, &subject.digest, &policy, now()) {
+        Ok(found) => found.into_iter().map(|one| one.origin).collect(),
+        Err(error) => panic!("reseal, {case}: {error}"),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The cryptography of one bundle: key or certificate, log entries, timestamps. What it says has been looked at before.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use sigstore_crypto::SigningScheme;
 use sigstore_types::bundle::VerificationMaterialContent;
@@ -9,6 +11,7 @@ use sigstore_verify::{
     Verifier,
 };
 
+use super::rekor2;
 use super::signer::identity_of;
 use super::statement::shown;
 use super::{Log, Reason, Signer, Timestamps, TrustedRoot, VerifyError, VerifyPolicy, Who};
@@ -143,21 +146,25 @@ impl<'a> Judge<'a> {
             return Err(Reason::NoTimestamp);
         }
         let (root, verifier) = self.trust()?;
-        let (signer, mut times, certificate_logged) = match &self.policy.who {
-            // There is nothing in the bundle for the library to check.
-            Who::Key(key) if !self.logged() && inside == 0 => (Signer::of(key), Vec::new(), false),
-            who => {
-                let result = self.run(verifier, bundle, artifact).map_err(|reason| {
-                    if reason == Reason::NoTimestamp && !outside.is_empty() {
-                        // The certificate would have to be checked at that time, which the library has no way to be told.
-                        Reason::Unsupported(
-                            "a timestamp of a whole envelope proves no certificate without a log"
-                                .to_owned(),
-                        )
-                    } else {
-                        reason
-                    }
-                })?;
+        let outcome = self
+            .run(root, verifier, bundle, artifact)
+            .map_err(|reason| {
+                if reason == Reason::NoTimestamp && !outside.is_empty() {
+                    // The certificate would have to be checked at that time, which the library has no way to be told.
+                    Reason::Unsupported(
+                        "a timestamp of a whole envelope proves no certificate without a log"
+                            .to_owned(),
+                    )
+                } else {
+                    reason
+                }
+            })?;
+        let (signer, mut times, certificate_logged) = match (&self.policy.who, outcome) {
+            (Who::Key(key), None) => (Signer::of(key), Vec::new(), false),
+            (Who::Identity { .. }, None) => {
+                return Err(Reason::Certificate("it has not been verified".to_owned()));
+            }
+            (who, Some(result)) => {
                 if let Some(certificate) = result.certificate()
                     && let Some(time) = outside.iter().find(|&&time| {
                         time < certificate.not_before || time > certificate.not_after
@@ -181,10 +188,10 @@ impl<'a> Judge<'a> {
             && !times.is_empty()
             && let Some(reduced) = root.with_logs_of(&times)
         {
-            let reduced = reduced
+            let verifier = reduced
                 .verifier()
                 .map_err(|e| Reason::Unsupported(e.to_string()))?;
-            self.run(&reduced, bundle, artifact)
+            self.run(&reduced, &verifier, bundle, artifact)
                 .map_err(|_| Reason::LogNotTrusted)?;
         }
         let proof = Proof {
@@ -201,20 +208,30 @@ impl<'a> Judge<'a> {
         Ok((signer, proof))
     }
 
+    /// `Ok(None)` if there was nothing for the library to check: of a signature by key that is in no log and has no timestamp, or
+    /// whose log entries all were checked here.
     fn run(
         &self,
+        root: &TrustedRoot,
         verifier: &Verifier,
         bundle: &Bundle,
         artifact: &Artifact<'_>,
-    ) -> Result<VerificationResult, Reason> {
+    ) -> Result<Option<VerificationResult>, Reason> {
         let outcome = match &self.policy.who {
             Who::Key(key) => {
+                let rest = self.left_to_the_library(root, bundle, key)?;
+                let material = &rest.verification_material;
+                let logged = self.logged() && !material.tlog_entries.is_empty();
+                let times = &material.timestamp_verification_data.rfc3161_timestamps;
+                if !logged && times.is_empty() {
+                    return Ok(None);
+                }
                 let mut policy =
                     PublicKeyVerificationPolicy::new(DerPublicKey::new(key.spki().to_vec()));
-                if !self.logged() {
+                if !logged {
                     policy = policy.skip_tlog_unsafe();
                 }
-                verifier.verify(artifact.clone(), bundle, &policy)
+                verifier.verify(artifact.clone(), &rest, &policy)
             }
             Who::Identity { .. } => {
                 // Patterns are ours to match, so the library is asked for the cryptography alone.
@@ -228,7 +245,31 @@ impl<'a> Judge<'a> {
                 verifier.verify(artifact.clone(), bundle, &policy)
             }
         };
-        outcome.map_err(|error| reason(&error))
+        outcome.map(Some).map_err(|error| reason(&error))
+    }
+
+    /// Checks the log entries that the library cannot read, and returns the bundle without them.
+    fn left_to_the_library<'b>(
+        &self,
+        root: &TrustedRoot,
+        bundle: &'b Bundle,
+        key: &PublicKey,
+    ) -> Result<Cow<'b, Bundle>, Reason> {
+        let unread = |entry: &&_| rekor2::is_unread(entry, key);
+        let entries = &bundle.verification_material.tlog_entries;
+        if !entries.iter().any(|entry| unread(&entry)) {
+            return Ok(Cow::Borrowed(bundle));
+        }
+        let now = Timestamp::from_second(self.now)
+            .map_err(|e| Reason::Unsupported(format!("the clock is wrong: {e}")))?;
+        for entry in entries.iter().filter(unread) {
+            let logs = self.logged().then_some(root);
+            rekor2::check(entry, bundle, key, logs, now)?;
+        }
+        let mut rest = bundle.clone();
+        let entries = &mut rest.verification_material.tlog_entries;
+        entries.retain(|entry| !rekor2::is_unread(entry, key));
+        Ok(Cow::Owned(rest))
     }
 }
 

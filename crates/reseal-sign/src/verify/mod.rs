@@ -10,6 +10,7 @@ mod evidence;
 mod legacy;
 mod matching;
 mod policy;
+mod rekor2;
 mod signer;
 mod statement;
 mod trust;

@@ -3,8 +3,10 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use reqwest::Url;
+use sigstore_crypto::VerificationKey;
 use sigstore_trust_root::{SIGSTORE_PRODUCTION_TRUSTED_ROOT, TrustedRoot as Wire};
-use sigstore_types::{SignatureBytes, TimestampToken};
+use sigstore_types::{Sha256Hash, SignatureBytes, TimestampToken};
 use sigstore_verify::Verifier;
 use sigstore_verify::tsa::verify_timestamp_for_authority;
 
@@ -85,6 +87,20 @@ impl TrustedRoot {
         Err(Reason::Timestamp(why))
     }
 
+    /// Returns the log of this name. One that is trusted no longer is still there, for what it took in before.
+    pub(super) fn log(&self, id: &Sha256Hash) -> Option<TrustedLog> {
+        let log = self
+            .wire
+            .tlogs
+            .iter()
+            .find(|log| log.log_id.key_id.as_bytes() == id.as_bytes())?;
+        Some(TrustedLog {
+            key: VerificationKey::from_spki(&log.public_key.raw_bytes).ok()?,
+            host: Url::parse(&log.base_url).ok()?.host_str()?.to_owned(),
+            since: log.public_key.valid_for.map(|window| window.start),
+        })
+    }
+
     /// Returns the same without the logs whose key was trusted at none of these times; `None` if all stay.
     pub(super) fn with_logs_of(&self, times: &[Timestamp]) -> Option<Self> {
         let mut wire = self.wire.clone();
@@ -95,6 +111,15 @@ impl TrustedRoot {
         });
         (wire.tlogs.len() < self.wire.tlogs.len()).then_some(Self { wire })
     }
+}
+
+/// A log, as far as one is needed to check what it signed.
+pub(super) struct TrustedLog {
+    pub(super) key: VerificationKey,
+    /// Host name of its address, without the port: what its checkpoints are called by.
+    pub(super) host: String,
+    /// From when on the key is trusted.
+    pub(super) since: Option<Timestamp>,
 }
 
 impl fmt::Debug for TrustedRoot {

@@ -164,6 +164,13 @@ jq 'del(.tsaUrls) | .tsaConfig = {}' "$SIGNING_CONFIG_REKOR2" >untimed.json
 fresh new-p256-rekor2-untimed
 new sign --key p256.key --signing-config untimed.json --trusted-root "$TRUSTED_ROOT" "$image"
 record new-p256-rekor2-untimed
+# RSA signs the same in the same way, and the log takes nothing twice: the second one says something else.
+fresh new-rsa-rekor2
+new sign --key rsa.key --signing-config "$SIGNING_CONFIG_REKOR2" --trusted-root "$TRUSTED_ROOT" "$image"
+record new-rsa-rekor2
+fresh new-rsa-rekor2-untimed
+new sign --key rsa.key --signing-config untimed.json --trusted-root "$TRUSTED_ROOT" -a timed=no "$image"
+record new-rsa-rekor2-untimed
 fresh new-attest-alice-rekor2
 new attest --signing-config "$SIGNING_CONFIG_REKOR2" --trusted-root "$TRUSTED_ROOT" --identity-token "$(token email)" \
   --type slsaprovenance1 --predicate <(echo '{"buildDefinition":{"buildType":"x"},"runDetails":{"builder":{"id":"y"}}}') "$image"

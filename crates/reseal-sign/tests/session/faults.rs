@@ -7,8 +7,8 @@ use reseal_testkit::sigstore::{FakeSigstore, Options, Reply};
 use serde_json::json;
 
 use crate::support::{
-    Clock, NOW, REKOR1, REKOR1_TSA, Uses, http, key_settings, keyed, keyless, keyless_settings,
-    services, subject, token, words,
+    Clock, NOW, REKOR1, REKOR1_TSA, REKOR2_TSA, Uses, http, key_settings, keyed, keyless,
+    keyless_settings, services, subject, token, words,
 };
 
 const LOG: &str = "/rekor/api/v1/log/entries";
@@ -118,6 +118,16 @@ async fn an_entry_that_the_log_has_is_fetched_from_the_log_alone() {
         let error = session.sign_image(&subject()).await.unwrap_err();
         says(&error, part, "");
     }
+}
+
+#[tokio::test]
+async fn a_second_log_that_has_the_signature_already_is_told_apart() {
+    let (fake, _, session, _) = keyed(REKOR2_TSA, SignatureFormat::Bundle).await;
+    let place = "/rekor2/api/v2/log/entries";
+    let reply = Reply::refuse(409, "an equivalent entry already exists with index 71");
+    fake.answer(place, 1, reply);
+    let error = session.sign_image(&subject()).await.unwrap_err();
+    says(&error, "with status 409", "sign it with an annotation");
 }
 
 #[tokio::test]

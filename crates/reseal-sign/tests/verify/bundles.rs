@@ -20,6 +20,8 @@ fn logged() -> Vec<(&'static str, VerifyPolicy)> {
         ("new-p256-rekor1-tsa", key_logged("p256")),
         ("new-p256-rekor2", key_logged("p256")),
         ("new-p256-rekor2-untimed", key_logged("p256")),
+        ("new-rsa-rekor2", key_logged("rsa")),
+        ("new-rsa-rekor2-untimed", key_logged("rsa")),
         ("new-alice-rekor1", alice()),
         ("new-alice-rekor1-tsa", alice()),
         ("new-alice-rekor2", alice()),
@@ -204,6 +206,13 @@ fn the_log_entry_of_another_signature_is_refused() {
             key_logged("p256"),
         ),
         ("new-p256-rekor2", "new-p256-rekor1", key_logged("p256")),
+        (
+            "new-rsa-rekor2",
+            "new-rsa-rekor2-untimed",
+            key_logged("rsa"),
+        ),
+        ("new-rsa-rekor2", "new-p256-rekor2", key_logged("rsa")),
+        ("new-rsa-rekor2", "new-p256-rekor1", key_logged("rsa")),
         ("new-alice-rekor1", "new-alice-rekor1-tsa", alice()),
         ("new-alice-rekor1-tsa", "new-alice-rekor1", alice()),
         ("new-alice-rekor2", "new-attest-alice-rekor2", alice()),
@@ -398,6 +407,7 @@ fn the_timestamp_of_another_signature_is_refused() {
         ("new-alice-tsa", "new-alice-rekor2", alice_timed()),
         ("new-alice-rekor1-tsa", "new-p256-tsa", alice()),
         ("new-p256-rekor1-tsa", "new-p256-tsa", key_logged("p256")),
+        ("new-rsa-rekor2", "new-p256-tsa", key_logged("rsa")),
     ] {
         let foreign =
             case(other).first()["verificationMaterial"]["timestampVerificationData"].clone();
@@ -415,6 +425,7 @@ fn a_changed_timestamp_is_refused() {
     for (name, policy) in [
         ("new-alice-rekor2", alice()),
         ("new-p256-rekor2", key_logged("p256")),
+        ("new-rsa-rekor2", key_logged("rsa")),
         ("new-alice-tsa", alice_timed()),
     ] {
         let reason = case(name)
@@ -445,12 +456,15 @@ fn a_bundle_without_a_timestamp_is_refused_where_one_is_asked_for() {
         let reason = case("new-p256-rekor1").refused(&policy);
         assert_eq!(reason, Reason::NoTimestamp);
     }
+    let reason = case("new-rsa-rekor2-untimed").refused(&timed(key_logged("rsa")));
+    assert_eq!(reason, Reason::NoTimestamp);
 }
 
 #[test]
 fn what_comes_from_the_future_is_refused() {
     for (name, policy) in [
         ("new-alice-rekor2", alice()),
+        ("new-rsa-rekor2", key_logged("rsa")),
         ("new-alice-rekor1", alice()),
         ("new-p256-rekor1", key_logged("p256")),
         ("old-alice-rekor1", alice()),

@@ -255,6 +255,7 @@ fn a_timestamp_authority_that_is_not_trusted_is_refused() {
     for (name, policy) in [
         ("new-alice-rekor2", alice()),
         ("new-p256-rekor2", key_logged("p256")),
+        ("new-rsa-rekor2", key_logged("rsa")),
         ("new-alice-tsa", alice_timed()),
     ] {
         let reason = case(name).refused(&with_root(policy, changed.clone()));
@@ -279,6 +280,7 @@ fn a_log_is_trusted_in_its_time_only() {
             ("old-alice-rekor1", alice()),
             ("new-p256-rekor1", key_logged("p256")),
             ("new-p256-rekor2", key_logged("p256")),
+            ("new-rsa-rekor2", key_logged("rsa")),
             ("old-p256-rekor1", key_logged("p256")),
         ] {
             let reason = case(name).refused(&with_root(policy, changed.clone()));
@@ -304,6 +306,7 @@ fn a_log_that_is_not_trusted_is_refused() {
         ("new-alice-rekor2", alice()),
         ("old-alice-rekor1", alice()),
         ("new-p256-rekor2-untimed", key_logged("p256")),
+        ("new-rsa-rekor2-untimed", key_logged("rsa")),
     ] {
         let reason = case(name).refused(&with_root(policy, swapped.clone()));
         assert!(matches!(reason, Reason::LogEntry(_)), "{name}: {reason}");

@@ -53,6 +53,8 @@ fn signatures_by_key_are_accepted_with_what_the_log_says() {
         ("new-p256-rekor1-tsa", "p256", (1, true, 1, false)),
         ("new-p256-rekor2", "p256", (1, true, 1, false)),
         ("new-p256-rekor2-untimed", "p256", (1, true, 0, false)),
+        ("new-rsa-rekor2", "rsa", (1, true, 1, false)),
+        ("new-rsa-rekor2-untimed", "rsa", (1, true, 0, false)),
     ] {
         assert_eq!(proofs(name, &key_logged(key)), [proof], "{name}");
     }
@@ -90,12 +92,17 @@ fn signatures_by_certificate_need_no_log_where_none_is_asked_for() {
 
 #[test]
 fn signatures_by_key_with_timestamps_need_no_log_where_none_is_asked_for() {
-    let policy = VerifyPolicy {
-        log: Log::Off,
-        timestamps: Timestamps::Required,
-        ..key_logged("p256")
-    };
-    for name in ["new-p256-tsa", "new-p256-rekor1-tsa", "new-p256-rekor2"] {
+    for (name, key) in [
+        ("new-p256-tsa", "p256"),
+        ("new-p256-rekor1-tsa", "p256"),
+        ("new-p256-rekor2", "p256"),
+        ("new-rsa-rekor2", "rsa"),
+    ] {
+        let policy = VerifyPolicy {
+            log: Log::Off,
+            timestamps: Timestamps::Required,
+            ..key_logged(key)
+        };
         assert_eq!(proofs(name, &policy), [(0, false, 1, false)], "{name}");
     }
 }

@@ -44,6 +44,7 @@ fn mangled_bundles_are_refused_or_say_what_was_signed() {
     for (name, policy) in [
         ("new-p256", key_alone("p256")),
         ("new-p256-rekor1", key_logged("p256")),
+        ("new-rsa-rekor2", key_logged("rsa")),
         ("new-alice-rekor2", alice()),
     ] {
         let genuine = case(name);
