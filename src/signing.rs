@@ -18,7 +18,7 @@ use crate::{
     exit::Reason,
     failure::Failure,
     password,
-    render::cosign::{self, By, Check},
+    render::cosign::{self, By, Check, Root},
     settings,
 };
 
@@ -37,6 +37,13 @@ pub(crate) fn session(
         },
         (None, false) => return Ok(None),
     };
+    if let Some(path) = &args.trusted_root {
+        // It is for those who verify: better to say now than to them that it is none.
+        TrustedRoot::parse(&read(path, "trusted root")?).map_err(|error| {
+            let hint = error.hint();
+            with(usage_of("Could not use the trusted root", &error), hint)
+        })?;
+    }
     let tlog = args.tlog == Switch::On;
     let settings = SignSettings {
         services: services(args, tlog, env)?,
@@ -109,7 +116,7 @@ pub(crate) fn sealed_by(session: Arc<Session>, env: &Env) -> SealSettings {
     }
 }
 
-/// Returns the command of cosign that agrees with what was signed: image, digest, and the type of an attestation.
+/// Says which command of cosign agrees with what was signed: image, digest, and the type of an attestation.
 pub(crate) async fn cosign(
     (image, digest, attestation): (&Location, &Digest, Option<&str>),
     args: &SignerArgs,
@@ -131,16 +138,21 @@ pub(crate) async fn cosign(
         }
         Location::Layout { .. } => false,
     };
-    Some(cosign::command(&Check {
+    let own_services =
+        args.signing_config.is_some() || args.fulcio_url.is_some() || args.rekor_url.is_some();
+    Some(cosign::advice(&Check {
         image,
         digest,
         attestation,
         by,
         log: args.tlog == Switch::On,
-        own_services: args.signing_config.is_some()
-            || args.fulcio_url.is_some()
-            || args.rekor_url.is_some(),
+        root: match &args.trusted_root {
+            Some(path) => Root::File(path),
+            None if own_services => Root::Unknown,
+            None => Root::Public,
+        },
         plain_http,
+        registry_ca: &registry.registry_ca,
     }))
 }
 

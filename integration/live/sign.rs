@@ -6,6 +6,8 @@ mod judges;
 mod relay;
 mod signers;
 mod support;
+mod token;
+mod told;
 
 use std::collections::BTreeMap;
 

@@ -42,6 +42,9 @@ pub(crate) struct SignerArgs {
     /// Services as cosign's `signing-config create` writes them; those of the public instance when nothing is given
     #[arg(long, value_name = "FILE")]
     pub(crate) signing_config: Option<PathBuf>,
+    /// Authorities and logs of these services, as cosign's `trusted-root create` writes them, for the command that is told at the end
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trusted_root: Option<PathBuf>,
     /// Certificate authority, instead of the one that the configuration names
     #[arg(long, value_name = "URL")]
     pub(crate) fulcio_url: Option<String>,

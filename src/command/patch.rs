@@ -27,7 +27,7 @@ pub(super) async fn run(args: &PatchArgs, context: &mut Context) -> Result<u8, F
         .inspect_err(|failure| explain(context, failure, false))?;
     context.tell(&render::result::summary(&result, false));
     if let Some(command) = check {
-        context.tell(&format!("Check it with: {command}\n"));
+        context.tell(&command);
     }
     output::stdout(&output::answer(&result, context.json()))?;
     Ok(

@@ -54,7 +54,7 @@ async fn agree(
     let Some(digest) = digest else { return };
     let about = (&settings.image, digest, attestation);
     if let Some(command) = signing::cosign(about, args, registry, &settings.session).await {
-        context.tell(&format!("Check it with: {command}\n"));
+        context.tell(&command);
     }
 }
 
