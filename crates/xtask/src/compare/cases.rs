@@ -101,7 +101,7 @@ const MEDIA: &str = aged!(
 
 /// What images of programs in other languages have, and of those who look into them.
 const PROGRAMS: &str = aged!(
-    "ca-certificates curl wget openssl perl python3 git nginx nodejs vim busybox openssh-client rsync unzip \
+    "ca-certificates curl wget openssl perl python3 git nginx nodejs vim busybox rsync unzip \
     postgresql-client php-cli"
 );
 
