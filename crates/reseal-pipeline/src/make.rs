@@ -12,7 +12,7 @@ use crate::{
     event::{Event, Events, Stage},
     native::{self, Native},
     settings::{Builder, Builders, PatchSettings},
-    solve::{Building, Job, Solved, configure, upgrade},
+    solve::{Building, Failed, Job, Solved, configure, upgrade},
     source::Source,
 };
 
@@ -88,7 +88,7 @@ pub(crate) async fn make(
     let builders = connected.map(|(builders, _)| builders).unwrap_or_default();
     let mut made = Made::default();
     let (solved, native) = join(
-        on_builders(&placed, &builders, making),
+        upgrade_on_builders(placed, &builders, making),
         lay_down(&laid, making),
     )
     .await;
@@ -109,7 +109,7 @@ pub(crate) async fn make(
     }
     let refused: Vec<Placed<'_>> = refused.into_iter().map(|(placed, _)| placed).collect();
     let (upgraded, configured) = join(
-        on_builders(&refused, &builders, making),
+        upgrade_on_builders(refused, &builders, making),
         configure_on_builders(unpacked, &builders, making),
     )
     .await;
@@ -173,76 +173,51 @@ async fn offer(builder: &Builder) -> Result<Offer, PipelineError> {
     })
 }
 
-/// Runs the package manager on the builders, one solve each.
-async fn on_builders(
-    placed: &[Placed<'_>],
+/// Runs the package manager on the builders.
+async fn upgrade_on_builders(
+    placed: Vec<Placed<'_>>,
     builders: &[Builder],
     making: Making<'_>,
 ) -> Result<Made, PipelineError> {
-    let mut made = Made::default();
-    if placed.is_empty() {
-        return Ok(made);
-    }
     let Making {
         settings, events, ..
     } = making;
-    introduce(placed, builders, making).await?;
-    for (job, place) in placed {
+    let mut warnings = Vec::new();
+    for (job, place) in &placed {
         if place.emulated {
             let platform = &job.platform.platform;
             let warning = format!(
                 "{platform} runs under an emulator, several times slower than on a machine of its own (`--addr {platform}=ADDRESS` names one)"
             );
             events.send(Event::Warned(warning.clone()));
-            made.warnings.push(warning);
+            warnings.push(warning);
         }
     }
-    events.send(Event::Started(Stage::Solve, None));
-    let runs = builders.iter().enumerate().map(|(index, builder)| {
-        let mine: Vec<Job> = placed
-            .iter()
-            .filter(|(_, place)| place.builder == index)
-            .map(|(job, _)| (*job).clone())
-            .collect();
-        async move {
-            let Some(first) = mine.first() else {
-                return Ok((Vec::new(), Vec::new()));
-            };
-            let folder = layers_of(making.folder, index, first)?;
-            upgrade(making.building(builder, &folder), &mine, settings).await
-        }
-    });
-    for (done, failed) in try_join_all(runs).await? {
-        made.done.extend(done.into_iter().map(|solved| {
-            Done {
-                emulated: placed
-                    .iter()
-                    .any(|(job, place)| job.place == solved.place && place.emulated),
-                solved,
-                engine: "buildkit",
-            }
-        }));
-        made.failed.extend(failed);
-    }
-    events.send(Event::Finished(Stage::Solve, None));
+    let tasks = placed.into_iter().map(|placed| (placed, ())).collect();
+    let mut made = on_builders(
+        tasks,
+        builders,
+        making,
+        "buildkit",
+        async |building, tasks| {
+            let jobs: Vec<Job> = tasks.into_iter().map(|(job, ())| job).collect();
+            upgrade(building, &jobs, settings).await
+        },
+    )
+    .await?;
+    made.warnings.extend(warnings);
     Ok(made)
 }
 
-/// Has packages that were laid down configured on the builders, one solve each.
+/// Has packages that were laid down configured on the builders.
 async fn configure_on_builders(
     unpacked: Vec<(Placed<'_>, Solved)>,
     builders: &[Builder],
     making: Making<'_>,
 ) -> Result<Made, PipelineError> {
-    let mut made = Made::default();
-    if unpacked.is_empty() {
-        return Ok(made);
-    }
     let Making {
         settings, events, ..
     } = making;
-    let placed: Vec<Placed<'_>> = unpacked.iter().map(|(placed, _)| *placed).collect();
-    introduce(&placed, builders, making).await?;
     for ((job, _), solved) in &unpacked {
         let left = solved
             .native
@@ -254,37 +229,63 @@ async fn configure_on_builders(
             left.join(", ")
         )));
     }
-    events.send(Event::Started(Stage::Solve, None));
-    let mut shares: Vec<Vec<(Job, Solved)>> = builders.iter().map(|_| Vec::new()).collect();
-    for ((job, place), solved) in unpacked {
+    on_builders(
+        unpacked,
+        builders,
+        making,
+        "native",
+        async |building, tasks| configure(building, tasks, settings).await,
+    )
+    .await
+}
+
+/// Gives each builder its platforms, with what belongs to them, in one solve.
+async fn on_builders<T>(
+    tasks: Vec<(Placed<'_>, T)>,
+    builders: &[Builder],
+    making: Making<'_>,
+    engine: &'static str,
+    run: impl AsyncFn(Building<'_>, Vec<(Job, T)>) -> Result<(Vec<Solved>, Vec<Failed>), PipelineError>,
+) -> Result<Made, PipelineError> {
+    let mut made = Made::default();
+    if tasks.is_empty() {
+        return Ok(made);
+    }
+    let placed: Vec<Placed<'_>> = tasks.iter().map(|(placed, _)| *placed).collect();
+    introduce(&placed, builders, making).await?;
+    making.events.send(Event::Started(Stage::Solve, None));
+    let mut shares: Vec<Vec<(Job, T)>> = builders.iter().map(|_| Vec::new()).collect();
+    for ((job, place), with) in tasks {
         if let Some(share) = shares.get_mut(place.builder) {
-            share.push((job.clone(), solved));
+            share.push((job.clone(), with));
         }
     }
-    let runs = builders
-        .iter()
-        .zip(shares)
-        .enumerate()
-        .map(|(index, (builder, mine))| async move {
-            let Some((first, _)) = mine.first() else {
-                return Ok((Vec::new(), Vec::new()));
-            };
-            let folder = layers_of(making.folder, index, first)?;
-            configure(making.building(builder, &folder), mine, settings).await
-        });
+    let run = &run;
+    let runs =
+        builders
+            .iter()
+            .zip(shares)
+            .enumerate()
+            .map(|(index, (builder, share))| async move {
+                let Some((first, _)) = share.first() else {
+                    return Ok((Vec::new(), Vec::new()));
+                };
+                let folder = layers_of(making.folder, index, first)?;
+                run(making.building(builder, &folder), share).await
+            });
     for (done, failed) in try_join_all(runs).await? {
         made.done.extend(done.into_iter().map(|solved| {
+            let mut all = placed.iter();
+            let place = all.find(|(job, _)| job.place == solved.place);
             Done {
-                emulated: placed
-                    .iter()
-                    .any(|(job, place)| job.place == solved.place && place.emulated),
+                emulated: place.is_some_and(|(_, place)| place.emulated),
                 solved,
-                engine: "native",
+                engine,
             }
         }));
         made.failed.extend(failed);
     }
-    events.send(Event::Finished(Stage::Solve, None));
+    making.events.send(Event::Finished(Stage::Solve, None));
     Ok(made)
 }
 

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use reseal_llb::{
-    Exec, FileAction, Graph, Mount, MountKind, Network, Out, Platform, Proxy, RootFs, Sharing, Src,
+    Exec, FileAction, Graph, Mount, MountKind, Out, Platform, Proxy, RootFs, Sharing, Src,
 };
 
 use crate::model::{Mode, PlatformPlan};
@@ -49,14 +49,9 @@ pub(crate) fn upgrade(
         id: format!("reseal/apt/{name}/{cache_scope}"),
         sharing: Sharing::Locked,
     };
+    let script = ["/bin/sh", "/run/reseal/in/apt.sh", mode(plan)];
     let exec = graph.exec(Exec {
-        args: ["/bin/sh", "/run/reseal/in/apt.sh", mode(plan)]
-            .map(str::to_owned)
-            .to_vec(),
         env,
-        cwd: "/".to_owned(),
-        user: String::new(),
-        root: RootFs::Writable(base),
         mounts: vec![
             mount("/run/reseal/in", part_of(inputs, "/in")),
             mount("/usr/sbin/policy-rc.d", part_of(inputs, "/policy-rc.d")),
@@ -64,14 +59,8 @@ pub(crate) fn upgrade(
             mount("/var/cache/apt", MountKind::Tmpfs { size: None }),
             mount("/var/cache/apt/archives", cache("archives")),
         ],
-        network: Network::Default,
         proxy,
-        hosts: Vec::new(),
-        platform: platform.clone(),
-        ignore_cache: false,
-        remove_mount_stubs: true,
-        valid_exit_codes: Vec::new(),
-        ulimits: Vec::new(),
+        ..Exec::new(script, RootFs::Writable(base), platform)
     });
     let root = exec.root()?;
     graph.describe(root, &format!("[{}] upgrade packages", plan.platform));
@@ -86,7 +75,7 @@ pub(crate) fn configure(
     name: &str,
     proxy: Option<Proxy>,
 ) -> Option<Out> {
-    let script = graph.file(
+    let files = graph.file(
         Src::Scratch,
         vec![
             make_dir("/in"),
@@ -94,27 +83,16 @@ pub(crate) fn configure(
             make_file("/policy-rc.d", 0o755, POLICY),
         ],
     );
-    graph.describe(script, &format!("[{name}] lay out the scripts"));
+    graph.describe(files, &format!("[{name}] lay out the scripts"));
+    let script = ["/bin/sh", "/run/reseal/in/configure.sh"];
     let exec = graph.exec(Exec {
-        args: ["/bin/sh", "/run/reseal/in/configure.sh"]
-            .map(str::to_owned)
-            .to_vec(),
         env: environment(None),
-        cwd: "/".to_owned(),
-        user: String::new(),
-        root: RootFs::Writable(root),
         mounts: vec![
-            mount("/run/reseal/in", part_of(script, "/in")),
-            mount("/usr/sbin/policy-rc.d", part_of(script, "/policy-rc.d")),
+            mount("/run/reseal/in", part_of(files, "/in")),
+            mount("/usr/sbin/policy-rc.d", part_of(files, "/policy-rc.d")),
         ],
-        network: Network::Default,
         proxy,
-        hosts: Vec::new(),
-        platform: platform.clone(),
-        ignore_cache: false,
-        remove_mount_stubs: true,
-        valid_exit_codes: Vec::new(),
-        ulimits: Vec::new(),
+        ..Exec::new(script, RootFs::Writable(root), platform)
     });
     let after = exec.root()?;
     graph.describe(after, &format!("[{name}] configure packages"));
