@@ -1,5 +1,9 @@
 //! Secrets appear nowhere: not in what is said, in any mode; not in the graphs that a daemon gets; not in what is kept in the registry,
 //! however it is packed there; and not in the arguments of reseal or of what it starts.
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy lets tests unwrap, and does not see that their helpers are tests too"
+)]
 
 use std::collections::BTreeSet;
 use std::fs;

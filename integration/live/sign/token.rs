@@ -1,4 +1,4 @@
-//! A key that never leaves its token (SoftHSM plays one), by the command line.
+//! A key that never leaves its token (`SoftHSM` plays one), by the command line.
 
 use super::judges::{Judge, Proofs, Trust};
 use super::support::{Image, Services, places};

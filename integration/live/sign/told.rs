@@ -98,7 +98,7 @@ async fn cosign_accepts_by_the_command_that_is_told() {
     let by_key = ["--sign-key", "my.key"];
     let by_env = ["--sign-key", "env://THE_KEY"];
     let without = ["--tlog", "off"];
-    let logs = [["--signing-config", &log1], ["--signing-config", &log2]];
+    let configs = [["--signing-config", &log1], ["--signing-config", &log2]];
     let trusting = ["--trusted-root", &root];
     let trusting_spaced = ["--trusted-root", &spaced];
     for place in places(bench.site) {
@@ -115,16 +115,16 @@ async fn cosign_accepts_by_the_command_that_is_told() {
                 [&by_env[..], &without].concat(),
                 &[("THE_KEY", key.as_str())],
             ),
-            ([&by_key[..], &logs[0], &trusting].concat(), &[]),
-            ([&by_key[..], &logs[1], &trusting_spaced].concat(), &[]),
-            ([&by_key[..], &logs[0]].concat(), &[]),
-            ([&by_key[..], &logs[1]].concat(), &[]),
+            ([&by_key[..], &configs[0], &trusting].concat(), &[]),
+            ([&by_key[..], &configs[1], &trusting_spaced].concat(), &[]),
+            ([&by_key[..], &configs[0]].concat(), &[]),
+            ([&by_key[..], &configs[1]].concat(), &[]),
             (
-                [&["--keyless"][..], &logs[0], &trusting].concat(),
+                [&["--keyless"][..], &configs[0], &trusting].concat(),
                 &[("SIGSTORE_ID_TOKEN", token.as_str())],
             ),
             (
-                [&["--keyless"][..], &logs[1], &trusting].concat(),
+                [&["--keyless"][..], &configs[1], &trusting].concat(),
                 &[("SIGSTORE_ID_TOKEN", token.as_str())],
             ),
             (
