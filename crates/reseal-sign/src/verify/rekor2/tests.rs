@@ -13,6 +13,15 @@ const KEY: &[u8] = include_bytes!("../../../tests/data/rsa.pub");
 const HOST: &str = "log.example";
 const NOW: i64 = 2_000_000_000;
 
+/// What is wrong with an answer of a log, or with what is known of it.
+#[derive(PartialEq, Eq)]
+enum Fault {
+    Promise,
+    NoProof,
+    OtherKey,
+    OtherRoot,
+}
+
 /// What a log says of an entry. The default is what an honest one says.
 struct Log {
     body: Value,
@@ -20,10 +29,7 @@ struct Log {
     name: &'static str,
     position: u64,
     size: u64,
-    promise: bool,
-    proof: bool,
-    other_key: bool,
-    other_root: bool,
+    fault: Option<Fault>,
     since: &'static str,
     address: &'static str,
 }
@@ -53,10 +59,7 @@ impl Log {
             name: HOST,
             position: 1,
             size: 2,
-            promise: false,
-            proof: true,
-            other_key: false,
-            other_root: false,
+            fault: None,
             since: "2024-01-01T00:00:00Z",
             address: "https://log.example:8443/some/path",
         }
@@ -86,7 +89,7 @@ impl Log {
                     "keyDetails": "PKIX_ED25519",
                     "validFor": {"start": self.since},
                 },
-                "logId": {"keyId": STANDARD.encode(if self.other_root { [9; 32].into() } else { id })},
+                "logId": {"keyId": STANDARD.encode(if self.fault == Some(Fault::OtherRoot) { [9; 32].into() } else { id })},
             }],
         });
         let root = TrustedRoot::parse(root.to_string().as_bytes()).unwrap();
@@ -100,7 +103,11 @@ impl Log {
             self.size,
             STANDARD.encode(tree.as_bytes())
         );
-        let signer = if self.other_key { [8; 32] } else { [7; 32] };
+        let signer = if self.fault == Some(Fault::OtherKey) {
+            [8; 32]
+        } else {
+            [7; 32]
+        };
         let signer = Ed25519KeyPair::from_seed_unchecked(&signer).unwrap();
         let signature = [&id[..4], signer.sign(note.as_bytes()).as_ref()].concat();
         let note = format!("{note}\n— {} {}\n", self.name, STANDARD.encode(signature));
@@ -110,14 +117,14 @@ impl Log {
             "kindVersion": {"kind": "hashedrekord", "version": "0.0.2"},
             "canonicalizedBody": STANDARD.encode(&body),
         });
-        if self.proof {
+        if self.fault != Some(Fault::NoProof) {
             // What nobody signed is wrong on purpose: it must not matter.
             entry["inclusionProof"] = json!({
                 "logIndex": "77", "treeSize": "78", "rootHash": STANDARD.encode([1; 32]),
                 "hashes": [STANDARD.encode(first.as_bytes())], "checkpoint": {"envelope": note},
             });
         }
-        if self.promise {
+        if self.fault == Some(Fault::Promise) {
             entry["inclusionPromise"] = json!({"signedEntryTimestamp": "AAAA"});
         }
         let entry: TransparencyLogEntry = serde_json::from_value(entry).unwrap();
@@ -191,13 +198,13 @@ fn what_the_log_did_not_prove_is_refused() {
         edit(&mut log);
         log
     };
-    with(|log| log.proof = false).refused("does not prove");
-    with(|log| log.promise = true).refused("no promises");
+    with(|log| log.fault = Some(Fault::NoProof)).refused("does not prove");
+    with(|log| log.fault = Some(Fault::Promise)).refused("no promises");
     with(|log| log.position = 0).refused("proof is wrong");
     with(|log| log.position = 2).refused("proof is wrong");
     with(|log| log.size = 3).refused("proof is wrong");
     with(|log| log.size = 0).refused("proof is wrong");
-    with(|log| log.other_key = true).refused("did not sign");
+    with(|log| log.fault = Some(Fault::OtherKey)).refused("did not sign");
 }
 
 #[test]
@@ -210,7 +217,7 @@ fn a_checkpoint_of_another_log_is_refused_though_the_key_is_right() {
     with(|log| log.origin = "other.example").refused("is of `other.example`");
     with(|log| log.name = "other.example").refused("did not sign");
     with(|log| log.address = "https://other.example").refused("not of `other.example`");
-    with(|log| log.other_root = true).refused("names no such log");
+    with(|log| log.fault = Some(Fault::OtherRoot)).refused("names no such log");
     let later = with(|log| log.since = "2033-05-18T03:33:21Z").check();
     assert!(matches!(later, Err(Reason::Future { .. })), "{later:?}");
     assert_eq!(
@@ -222,7 +229,7 @@ fn a_checkpoint_of_another_log_is_refused_though_the_key_is_right() {
 #[test]
 fn without_a_log_that_is_asked_for_the_entry_must_still_be_of_this_signature() {
     let mut log = Log::honest();
-    log.other_key = true;
+    log.fault = Some(Fault::OtherKey);
     assert_eq!(log.check_as(false), Ok(()));
     let log = Log::with_body(|entry| entry["data"]["digest"] = "AAAA".into());
     assert!(log.check_as(false).is_err());
