@@ -70,6 +70,8 @@ choose_ports
 : >"$RUN/env.new"
 put_env RUN "$RUN"
 put_env TOOLS "$RUN/bin"
+put_env MIRROR "$(mirror main)"
+put_env MIRROR_SECURITY "$(mirror security)"
 start_registry
 if signs; then
   start_plain_registry

@@ -6,6 +6,7 @@ mod roots;
 mod configure;
 mod island;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -169,18 +170,32 @@ fn the_root_is_whole_and_its_programs_start() {
     }
 }
 
+/// Returns the host of an address, with its port.
+fn host(address: &str) -> String {
+    let rest = address.strip_prefix("http://").expect("a plain address");
+    let host = rest.split('/').next().unwrap_or(rest);
+    if host.contains(':') {
+        host.to_owned()
+    } else {
+        format!("{host}:80")
+    }
+}
+
 #[test]
 fn two_platforms_are_patched_by_a_user_without_rights_who_reaches_a_registry_and_a_mirror_alone() {
     let Some(site) = Site::open() else { return };
     let folder = tempfile::tempdir().expect("a folder");
-    let args = |image: &str| {
+    let reports = ["AMD64", "ARM64"]
+        .map(|platform| Path::new(site.get(&format!("REPORT_BOOKWORM_MULTI_{platform}"))));
+    let args = |image: &str, reports: [String; 2]| {
+        let [first, second] = &reports;
         let words = [
             "patch",
             image,
             "-r",
-            site.get("REPORT_BOOKWORM_MULTI_AMD64"),
+            first,
             "-r",
-            site.get("REPORT_BOOKWORM_MULTI_ARM64"),
+            second,
             "--package",
             KNOWN,
             "--severity",
@@ -192,17 +207,23 @@ fn two_platforms_are_patched_by_a_user_without_rights_who_reaches_a_registry_and
         ];
         words.map(str::to_owned).to_vec()
     };
-    let island = Island::new(site.get("REGISTRY"), "deb.debian.org:80");
+    let mirrors: BTreeSet<String> = ["MIRROR", "MIRROR_SECURITY"]
+        .map(|name| host(site.get(name)))
+        .into();
+    let island = Island::new(site.get("REGISTRY"), &Vec::from_iter(mirrors));
     let image =
         site.get("IMAGE_BOOKWORM_MULTI")
             .replacen(site.get("REGISTRY"), &island.registry, 1);
-    let mut words = args(&image);
+    let there = reports.map(|path| path.file_name().expect("a name").display().to_string());
+    let mut words = args(&image, there);
     words.extend(["--plain-http".to_owned(), island.registry.clone()]);
-    words.extend([
-        "--package-mirror".to_owned(),
-        format!("http://deb.debian.org/=http://{}/", island.mirror),
-    ]);
-    let output = island.run(Path::new(env!("CARGO_BIN_EXE_reseal")), &words);
+    for (mirror, way) in &island.mirrors {
+        let name = mirror.trim_end_matches(":80");
+        words.push("--package-mirror".to_owned());
+        words.push(format!("http://{name}/=http://{way}/"));
+    }
+    let program = Path::new(env!("CARGO_BIN_EXE_reseal"));
+    let output = island.run(program, &reports, &words);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let result: Value = serde_json::from_slice(&output.stdout).expect("a result");
     let platforms = result["platforms"].as_array().expect("platforms");
@@ -217,7 +238,7 @@ fn two_platforms_are_patched_by_a_user_without_rights_who_reaches_a_registry_and
     );
 
     let image = site.get("IMAGE_BOOKWORM_MULTI");
-    let mut words = args(image);
+    let mut words = args(image, reports.map(|path| path.display().to_string()));
     words.extend(["--engine".to_owned(), "native".to_owned()]);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let cache = folder.path().display().to_string();

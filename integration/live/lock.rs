@@ -140,7 +140,7 @@ fn what_is_not_the_locks_is_refused() {
     value["platforms"][0]["packages"][0]["digest"] = format!("sha256:{:064}", 7).into();
     let forged = path("forged.lock");
     std::fs::write(&forged, value.to_string()).expect("written");
-    let dead = "http://deb.debian.org/=http://127.0.0.1:1/";
+    let dead = format!("{}=http://127.0.0.1:1/", site.get("MIRROR"));
     let empty = folder.path().join("empty");
     for args in [
         vec![
@@ -151,7 +151,7 @@ fn what_is_not_the_locks_is_refused() {
             "--packages",
             &packages,
             "--package-mirror",
-            dead,
+            &dead,
         ],
         vec!["patch", image, "--lock", &forged],
     ] {

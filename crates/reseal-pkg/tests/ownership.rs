@@ -59,7 +59,7 @@ fn every_path_has_its_owner() {
         ("var/log/dpkg.log", Junk),
         ("var/cache/debconf/config.dat", Junk),
         ("var/cache/ldconfig/aux-cache", Junk),
-        ("var/lib/apt/lists/deb.debian.org_x", Junk),
+        ("var/lib/apt/lists/deb.example.org_x", Junk),
         ("var/lib/apt/periodic/x", Junk),
         ("run/x", Junk),
         ("tmp/x", Junk),

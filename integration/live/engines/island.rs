@@ -20,13 +20,13 @@ pub(super) struct Island {
     name: String,
     /// Where the registry is, from there.
     pub(super) registry: String,
-    /// Where the package mirror is, from there.
-    pub(super) mirror: String,
+    /// Package mirrors by name, and where they are from there.
+    pub(super) mirrors: Vec<(String, String)>,
 }
 
 impl Island {
-    /// Makes one, with ways to a registry and to a package mirror.
-    pub(super) fn new(registry: &str, mirror: &'static str) -> Self {
+    /// Makes one, with ways to a registry and to package mirrors, which are names with ports.
+    pub(super) fn new(registry: &str, mirrors: &[String]) -> Self {
         let number = std::process::id();
         let name = format!("reseal-{number}");
         let (outside, inside) = (format!("ro{number}"), format!("ri{number}"));
@@ -36,7 +36,7 @@ impl Island {
         let mut island = Self {
             name: name.clone(),
             registry: String::new(),
-            mirror: String::new(),
+            mirrors: Vec::new(),
         };
         ip(&[
             "link", "add", &outside, "type", "veth", "peer", "name", &inside, "netns", &name,
@@ -48,16 +48,26 @@ impl Island {
         ip(&["-n", &name, "link", "set", "lo", "up"]);
         let registry = registry.to_owned();
         island.registry = listen(move |from| pass_on(from, &registry));
-        island.mirror = listen(move |from| pass_on_to_host(from, mirror));
+        for mirror in mirrors {
+            let to = mirror.clone();
+            let way = listen(move |from| pass_on_to_host(from, &to));
+            island.mirrors.push((mirror.clone(), way));
+        }
         island
     }
 
-    /// Runs a program there, as nobody, with a home of its own.
-    pub(super) fn run(&self, program: &Path, args: &[String]) -> Output {
+    /// Runs a program there, as nobody, with a home of its own, into which files are copied under their own names.
+    pub(super) fn run(&self, program: &Path, files: &[&Path], args: &[String]) -> Output {
         let home = tempfile::tempdir().expect("a folder");
         let copy = home.path().join("program");
+        let mut own = vec![home.path().to_owned(), copy.clone()];
         fs::copy(program, &copy).expect("copied");
-        for path in [home.path(), &copy] {
+        for file in files {
+            let to = home.path().join(file.file_name().expect("a name"));
+            fs::copy(file, &to).expect("copied");
+            own.push(to);
+        }
+        for path in &own {
             fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("allowed");
             chown(path, Some(NOBODY), Some(NOBODY)).expect("given away");
         }

@@ -23,7 +23,7 @@ async fn each_failure_of_the_package_manager_has_its_words_and_its_hint() {
         (91, "", "no apt-get", "has a package manager"),
         (
             92,
-            "Could not resolve 'deb.debian.org'",
+            "Could not resolve 'deb.example'",
             "could not update its indexes",
             "reached from the daemon",
         ),
