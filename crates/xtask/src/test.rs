@@ -1,8 +1,12 @@
 //! `cargo xtask test`: every test, those against real servers included.
 
-use crate::shell::{Servers, TakeDown, cargo, run};
+use crate::{
+    compare,
+    shell::{Servers, TakeDown, cargo, run},
+};
 
-/// Runs the tests without servers first: they are quick, and a failure there explains many of the others.
+/// Runs the tests without servers first: they are quick, and a failure there explains many of the others. Last the engines
+/// are compared on whole roots.
 pub(crate) fn run_all(args: &[String]) -> Result<(), String> {
     let keep = match args {
         [] => false,
@@ -24,5 +28,7 @@ pub(crate) fn run_all(args: &[String]) -> Result<(), String> {
         "--test-threads",
         "1",
     ])
-    .envs(servers.variables()))
+    .envs(servers.variables()))?;
+    let addresses = format!("{}/env", servers.get("RUN")?);
+    compare::run_all(&["--proof", "--env", &addresses].map(str::to_owned))
 }

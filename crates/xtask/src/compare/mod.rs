@@ -20,15 +20,21 @@ use crate::shell::{Servers, TakeDown, say};
 const USAGE: &str = "usage: cargo xtask compare-engines [OPTIONS]
 
   --only WORD     only the cases with this word in their names; can be repeated
+  --proof         only the cases that `cargo xtask test` compares
   --list          name the cases
   --reseal FILE   this program instead of one that is built now
   --env FILE      the addresses of servers that run already
   --write-table   add what was seen to crates/reseal-native/src/scripts/scripts.table
   --keep          leave the servers up, and the unpacked roots in their run folder";
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 #[derive(Debug, Default)]
 struct Options {
     only: Vec<String>,
+    proof: bool,
     list: bool,
     reseal: Option<String>,
     env: Option<String>,
@@ -45,6 +51,7 @@ impl Options {
                 "--only" => options.only.push(words.next().ok_or(USAGE)?.clone()),
                 "--reseal" => options.reseal = Some(words.next().ok_or(USAGE)?.clone()),
                 "--env" => options.env = Some(words.next().ok_or(USAGE)?.clone()),
+                "--proof" => options.proof = true,
                 "--list" => options.list = true,
                 "--write-table" => options.write_table = true,
                 "--keep" => options.keep = true,
@@ -63,8 +70,7 @@ impl Options {
 /// Compares the engines on all cases; an error says how many differ.
 pub(crate) fn run_all(args: &[String]) -> Result<(), String> {
     let options = Options::parse(args)?;
-    let cases: Vec<&Case> = cases::ALL
-        .iter()
+    let cases: Vec<&Case> = cases::all(options.proof)
         .filter(|case| options.wants(case))
         .collect();
     if options.list {
@@ -180,12 +186,11 @@ mod tests {
         };
         let options = parse(&["--only", "bookworm-larger", "--write-table"]).unwrap();
         assert!(options.write_table && !options.keep);
-        let chosen: Vec<String> = cases::ALL
-            .iter()
+        let chosen: Vec<String> = cases::all(options.proof)
             .filter(|case| options.wants(case))
             .map(Case::name)
             .collect();
-        assert!(!chosen.is_empty() && chosen.len() < cases::ALL.len());
+        assert!(!chosen.is_empty() && chosen.len() < cases::all(false).count());
         assert!(chosen.iter().all(|name| name.contains("bookworm-larger")));
         for wrong in [&["--only"][..], &["--help"], &["x"]] {
             assert!(parse(wrong).is_err(), "{wrong:?}");
