@@ -72,7 +72,7 @@ pub(crate) async fn carried(source: &Source) -> Result<Lock, PipelineError> {
         PipelineError::Image {
         image: source.name.clone(),
         message,
-        hint: Some("Only images that `--engine native` patched on every platform carry what they were made from".into()),
+        hint: Some("Only images that the native engine patched alone on every platform carry what they were made from".into()),
     }
     };
     let base = annotations
@@ -111,7 +111,7 @@ pub(crate) async fn carried(source: &Source) -> Result<Lock, PipelineError> {
             .ok_or_else(|| wrong(format!("its index lists no platform for {}", raw.digest)))?;
         let text = annotations
             .get(annotation::PATCH_LOCK)
-            .ok_or_else(|| wrong(format!("the package manager patched {platform}")))?;
+            .ok_or_else(|| wrong(format!("its own package manager or dpkg ran on {platform}")))?;
         let carried: Carried = serde_json::from_str(text)
             .map_err(|error| wrong(format!("what {platform} carries cannot be read: {error}")))?;
         platforms.push(LockedPlatform {
