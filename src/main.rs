@@ -36,6 +36,11 @@ use exit::Reason;
 use failure::Failure;
 use progress::Mode;
 
+/// Gives memory back that the C library's allocator keeps in as many pools as there are threads: a patch has many threads and
+/// large short-lived buffers. Its settings are in `.cargo/config.toml`.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     // The hook has said what happened; the exit code has to say that it is a bug.
     std::panic::catch_unwind(run).unwrap_or(ExitCode::from(Reason::Class(Class::Internal).code()))

@@ -398,7 +398,7 @@ impl Sink {
     fn open(cache: &Cache) -> Result<Self, RepoError> {
         let mut file = cache.temporary()?;
         // A few chunks: enough to keep both sides busy, and memory stays flat.
-        let (send, mut receive) = mpsc::channel::<bytes::Bytes>(8);
+        let (send, mut receive) = mpsc::channel::<bytes::Bytes>(2);
         let writer = tokio::task::spawn_blocking(move || {
             let mut hasher = Hasher::default();
             while let Some(chunk) = receive.blocking_recv() {
