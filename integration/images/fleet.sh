@@ -84,14 +84,18 @@ test_images() {
   trivy_report bookworm-larger amd64
 }
 
-# bench_images: also the image that copa runs its tools in. It asks for it at two hosts, which buildkitd's configuration
-# sends to the local registry.
+# bench_images: also the images that copa runs its tools in: one with a report, and without one that of the image's release.
+# It asks for them at two hosts, which buildkitd's configuration sends to the local registry.
 bench_images() {
-  local slim=$RUN/layouts/debian-slim place
+  local tag suite slim place
   image bookworm-larger-multi oci amd64="$(rootfs bookworm amd64 larger)" arm64="$(rootfs bookworm arm64 larger)"
-  "$here/images/image.py" make oci "$slim" --bare \
-    amd64="$(rootfs trixie amd64 minbase)" arm64="$(rootfs trixie arm64 minbase)" >/dev/null
-  for place in project-copacetic/copacetic/debian library/debian; do
-    "$here/images/image.py" push "$slim" "http://127.0.0.1:$PORT_REGISTRY/$place:stable-slim"
+  for tag in stable-slim=trixie 12-slim=bookworm; do
+    suite=${tag#*=} tag=${tag%=*}
+    slim=$RUN/layouts/debian-$tag
+    "$here/images/image.py" make oci "$slim" --bare \
+      amd64="$(rootfs "$suite" amd64 minbase)" arm64="$(rootfs "$suite" arm64 minbase)" >/dev/null
+    for place in project-copacetic/copacetic/debian library/debian; do
+      "$here/images/image.py" push "$slim" "http://127.0.0.1:$PORT_REGISTRY/$place:$tag"
+    done
   done
 }
