@@ -217,8 +217,15 @@ fn platform(lines: &mut Vec<String>, platform: &PlatformResult, verified: bool) 
             .take(LISTED)
             .map(String::as_str)
             .collect();
+        // Where nothing of the image ran, reseal's own rules wrote what a script would have written.
+        let nothing_ran = platform.engine == "native" && platform.configured.is_empty();
+        let by = if nothing_ran {
+            "in place of maintainer scripts"
+        } else {
+            "by maintainer scripts"
+        };
         lines.push(format!(
-            "  written by maintainer scripts: {}",
+            "  written {by}: {}",
             escape::line(&shown.join(" "))
         ));
         plan::more(lines, "  ", platform.script_written.len());
@@ -356,6 +363,27 @@ mod tests {
             &Digest::of(b"b").hex()[..12]
         );
         assert_eq!(summary(&result(Outcome::Residual), true), expected);
+    }
+
+    #[test]
+    fn what_no_script_wrote_is_not_put_to_scripts() {
+        let mut result = result(Outcome::Residual);
+        result.platforms[0].engine = "native";
+        let text = summary(&result, true);
+        assert!(
+            text.contains("written in place of maintainer scripts: etc/ssl/index"),
+            "{text}"
+        );
+        result.platforms[0].configured = vec!["openssl".into()];
+        let text = summary(&result, true);
+        assert!(
+            text.contains("written by maintainer scripts: etc/ssl/index"),
+            "{text}"
+        );
+        assert!(
+            text.contains("configured by the image's own dpkg: openssl"),
+            "{text}"
+        );
     }
 
     #[test]
