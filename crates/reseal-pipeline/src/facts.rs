@@ -25,7 +25,7 @@ pub(crate) const DATABASE_LIMIT: u64 = 64 << 20;
 /// Largest os-release that is read, in bytes.
 const OS_RELEASE_LIMIT: u64 = 1 << 20;
 /// Top-level directories that are links into `/usr` on merged systems.
-const MERGED: [&str; 6] = ["bin", "lib", "lib32", "lib64", "libx32", "sbin"];
+pub(crate) const MERGED: [&str; 6] = ["bin", "lib", "lib32", "lib64", "libx32", "sbin"];
 /// Go's `os.ModeSymlink`, as `BuildKit` reports modes.
 const MODE_SYMLINK: u32 = 1 << 27;
 

@@ -115,7 +115,7 @@ fn info_files(tar: &mut BufReader<File>, scan: &Scan) -> Result<Info, LayerError
         let Some(name) = path.strip_prefix("var/lib/dpkg/info/") else {
             continue;
         };
-        if let Some(stem) = name.strip_suffix(".list") {
+        if let Some(stem) = list_stem(&path) {
             if let Some(bytes) = layer::read_entry(tar, scan, &path, LIST_LIMIT)? {
                 lists.push((stem.to_owned(), bytes));
             }
@@ -126,6 +126,12 @@ fn info_files(tar: &mut BufReader<File>, scan: &Scan) -> Result<Info, LayerError
         }
     }
     Ok((lists, carried))
+}
+
+/// Returns the package that a path is the list of files of, by its name under `info/`.
+pub(crate) fn list_stem(path: &str) -> Option<&str> {
+    path.strip_prefix("var/lib/dpkg/info/")?
+        .strip_suffix(".list")
 }
 
 /// Returns the newest time of the files that packages carry: a time that does not depend on when the patch was made.
@@ -142,7 +148,8 @@ fn newest(scan: &Scan, carried: &[String], aliases: &[(String, String)]) -> i64 
         .unwrap_or(0)
 }
 
-fn real_path(path: &str, aliases: &[(String, String)]) -> String {
+/// Returns a path, without a slash in front, past links such as `lib` → `usr/lib`.
+pub(crate) fn real_path(path: &str, aliases: &[(String, String)]) -> String {
     let (top, rest) = path.split_once('/').unwrap_or((path, ""));
     match aliases.iter().find(|(link, _)| link == top) {
         Some((_, target)) => format!("{target}/{rest}"),

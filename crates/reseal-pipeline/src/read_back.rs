@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     error::PipelineError,
     facts::{self, DATABASE_LIMIT, DPKG_STATUS},
-    patch_layer::LIST_LIMIT,
+    patch_layer::{LIST_LIMIT, list_stem},
     source::store_error,
 };
 
@@ -165,10 +165,4 @@ fn bounded(
     let mut bytes = Vec::new();
     contents.read_to_end(&mut bytes).map_err(LayerError::Read)?;
     Ok(bytes)
-}
-
-/// Returns the package that a path is the list of files of.
-fn list_stem(path: &str) -> Option<&str> {
-    path.strip_prefix("var/lib/dpkg/info/")?
-        .strip_suffix(".list")
 }

@@ -24,6 +24,7 @@ use crate::database::{Interests, conffiles};
 use crate::order::{Effect, Laid, Order, Proof};
 use crate::owners::{Owners, Unit};
 use crate::raw::{Attributes, Raw};
+use crate::scripts::hex;
 use crate::settings::{Diversions, Filters, Overrides};
 use crate::view::{Place, Seen, View};
 use crate::{Fields, NativeError, Refusal};
@@ -344,13 +345,4 @@ fn attributes(node: &Node) -> Attributes {
         gid: node.gid,
         mtime: node.mtime,
     }
-}
-
-/// Returns a digest as dpkg writes it.
-fn hex(digest: &[u8]) -> String {
-    use std::fmt::Write as _;
-    digest.iter().fold(String::new(), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
 }

@@ -28,7 +28,8 @@ pub fn script_digest(contents: &[u8]) -> String {
     hex(&Sha256::digest(contents))
 }
 
-fn hex(digest: &[u8]) -> String {
+/// Returns a digest in lower-case hexadecimal digits, as dpkg writes it too.
+pub(crate) fn hex(digest: &[u8]) -> String {
     use std::fmt::Write as _;
     digest
         .iter()

@@ -34,7 +34,6 @@ pub fn squash<L: Read + Seek, U: Read + Seek, W: Write>(
             kept.push(item);
         }
     }
-    // An entry that came twice and the last time as something else is not gone for the links to it, but `scan` cannot tell.
     if let Some(link) = kept
         .iter()
         .find(|item| item.kind == EntryKind::Hardlink && gone.contains(item.member.link.as_slice()))
@@ -95,23 +94,20 @@ impl<'a> Above<'a> {
         above
     }
 
-    /// Tells whether an entry of the lower layer no longer counts. A deletion counts until there is something again.
+    /// Tells whether an entry of the lower layer no longer counts.
     fn hides(&self, item: &Item) -> bool {
         let path = item.path.as_slice();
-        let at = self.here.contains_key(path) || self.deleted.contains(path);
         let at = match item.kind {
-            // What was below a directory that was emptied stays hidden, whatever is put into it.
-            EntryKind::Opaque => self.deleted.contains(path) || self.here.get(path) == Some(&false),
-            EntryKind::Whiteout => {
-                self.here.get(path) == Some(&false) || self.deleted.contains(path)
-            }
-            _ => at,
+            // What a directory hid stays hidden when there is a directory again: only something else takes its place.
+            EntryKind::Opaque | EntryKind::Whiteout => self.here.get(path) == Some(&false),
+            _ => self.here.contains_key(path),
         };
-        at || ancestors(path).any(|above| {
-            self.deleted.contains(above)
-                || self.emptied.contains(above)
-                || self.here.get(above) == Some(&false)
-        })
+        at || self.deleted.contains(path)
+            || ancestors(path).any(|above| {
+                self.deleted.contains(above)
+                    || self.emptied.contains(above)
+                    || self.here.get(above) == Some(&false)
+            })
     }
 
     fn same_directory(&self, item: &Item) -> bool {

@@ -18,6 +18,7 @@ use crate::{
     error::PipelineError,
     lock::LockedPlatform,
     outcome::{PackageResult, PackageSource},
+    patch_layer::real_path,
     read_back,
     source::SourcePlatform,
 };
@@ -50,9 +51,10 @@ impl Native<'_> {
             .repositories(&self.cache, self.settings)
             .map_err(|failure| failure.into_error(&platform.platform, "it made the image"))?;
         let debs = repositories.fetch(&chosen, &name).await?;
+        let aliases = image.aliases();
         let layer = Layer {
-            ownership: Ownership::from_lists(pushed.lists, &image.aliases()),
-            aliases: image.aliases(),
+            ownership: Ownership::from_lists(pushed.lists, &aliases),
+            aliases,
             diversions: image.diversions()?,
             files: pushed.files,
         };
@@ -172,7 +174,8 @@ impl Layer {
                 };
                 archive.insert(member.path.to_owned(), digest);
                 let absolute = format!("/{}", member.path);
-                let path = self.real(self.diversions.used(&absolute, name));
+                let used = self.diversions.used(&absolute, name);
+                let path = real_path(used.trim_start_matches('/'), &self.aliases);
                 let Some(pushed) = self.files.get(&path) else {
                     return Ok(());
                 };
@@ -190,16 +193,6 @@ impl Layer {
             })
         })?;
         Ok(count)
-    }
-
-    /// Returns a path past links such as `lib` → `usr/lib`.
-    fn real(&self, path: &str) -> String {
-        let path = path.trim_start_matches('/');
-        let (top, rest) = path.split_once('/').unwrap_or((path, ""));
-        match self.aliases.iter().find(|(link, _)| link == top) {
-            Some((_, target)) if !rest.is_empty() => format!("{target}/{rest}"),
-            _ => path.to_owned(),
-        }
     }
 
     /// Refuses a file that belongs to a changed package and is in none.

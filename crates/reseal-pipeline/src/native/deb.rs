@@ -25,7 +25,7 @@ use reseal_rootfs::Tree;
 use super::{Failure, FileProof, repository_error};
 use crate::{
     error::PipelineError,
-    facts::{DPKG_STATUS, no_database},
+    facts::{DPKG_STATUS, MERGED, no_database},
     lock::{LockedIndex, LockedPackage, LockedPlatform, LockedRepository, hex},
     settings::NativeSettings,
 };
@@ -34,8 +34,6 @@ use crate::{
 const ROUNDS: usize = 32;
 /// Packages that are fetched at once.
 const PARALLEL: usize = 4;
-/// Folders whose links to other folders layers have to know: those of merged systems.
-const MERGED: [&str; 6] = ["bin", "lib", "lib32", "lib64", "libx32", "sbin"];
 
 /// An image of the family.
 pub(super) struct Image {
