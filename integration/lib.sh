@@ -48,3 +48,16 @@ wait_until() {
 
 # is_alive PIDFILE: whether the process of that file still runs.
 is_alive() { [[ -s $1 ]] && kill -0 "$(cat "$1")" 2>/dev/null; }
+
+# install_packages NAME...: installs Debian packages, those that are missing.
+install_packages() {
+  local package
+  local -a missing=()
+  for package in "$@"; do
+    [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
+  done
+  ((${#missing[@]})) || return 0
+  say "installing ${missing[*]}"
+  apt-get -qq update >&2
+  DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends "${missing[@]}" >&2
+}

@@ -4,18 +4,6 @@
 # put_env NAME VALUE: one line of the env file; the tests see it as RESEAL_IT_NAME.
 put_env() { printf 'export RESEAL_IT_%s=%q\n' "$1" "$2" >>"$RUN/env.new"; }
 
-install_packages() {
-  local package
-  local -a missing=()
-  for package in "$@"; do
-    [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
-  done
-  ((${#missing[@]})) || return 0
-  say "installing ${missing[*]}"
-  apt-get -qq update >&2
-  DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends "${missing[@]}" >&2
-}
-
 # tool_folder TOOL: the folder that build.sh put the tool into.
 tool_folder() { sed -n "s/^$1 //p" "$RUN/tools"; }
 
