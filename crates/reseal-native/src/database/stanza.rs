@@ -92,7 +92,7 @@ pub fn write(control: &Fields, standing: &Standing<'_>) -> Result<Vec<u8>, Archi
             Kind::Yes if value.eq_ignore_ascii_case("yes") => "yes".to_owned(),
             Kind::NotNo if value.eq_ignore_ascii_case("no") => continue,
             Kind::NotNo | Kind::Word => value.to_ascii_lowercase(),
-            Kind::Version => plain_version(value).to_owned(),
+            Kind::Version => plain_version(name, value)?.to_owned(),
             Kind::Relations => relations(name, value, architecture)?,
             Kind::Yes | Kind::Dropped => continue,
             Kind::Own => match name {
@@ -169,12 +169,21 @@ fn is_known(name: &str) -> bool {
         .any(|(known, _)| known.eq_ignore_ascii_case(name))
 }
 
-/// Returns a version without an epoch of zero, unless what follows needs one to be read.
-fn plain_version(version: &str) -> &str {
-    match version.split_once(':') {
+/// Returns a version without an epoch of zero, unless what follows needs one to be read. What has a space in it, or nothing on a
+/// side of its first colon, is none, as for dpkg: without its epoch it would be read as another one.
+fn plain_version<'a>(name: &str, version: &'a str) -> Result<&'a str, ArchiveError> {
+    let sides = version.split_once(':');
+    if version.contains(char::is_whitespace)
+        || sides.is_some_and(|(epoch, rest)| epoch.is_empty() || rest.is_empty())
+    {
+        return Err(ArchiveError::malformed(format!(
+            "its field `{name}` has `{version}`, which is no version"
+        )));
+    }
+    Ok(match sides {
         Some((epoch, rest)) if epoch.bytes().all(|c| c == b'0') && !rest.contains(':') => rest,
         _ => version,
-    }
+    })
 }
 
 /// Returns relations in the form in which dpkg writes them.
@@ -184,7 +193,7 @@ fn relations(name: &str, value: &str, architecture: &str) -> Result<String, Arch
     })?;
     for relation in parsed.0.iter_mut().flatten() {
         if let Some((_, version)) = &mut relation.version {
-            *version = plain_version(version).to_owned();
+            *version = plain_version(name, version)?.to_owned();
         }
     }
     Ok(parsed.to_string())
@@ -201,6 +210,20 @@ mod tests {
     fn text(standing: &Standing<'_>) -> String {
         let fields = Fields::parse(CONTROL.as_bytes()).unwrap();
         String::from_utf8(write(&fields, standing).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_is_no_version_is_refused() {
+        for control in [
+            "Package: a\nArchitecture: all\nVersion: 0: 1\n",
+            "Package: a\nArchitecture: all\nVersion: 1\n 2\n",
+            "Package: a\nArchitecture: all\nVersion: :1\n",
+            "Package: a\nArchitecture: all\nVersion: 0:\n",
+            "Package: a\nArchitecture: all\nDepends: d (<< :)\n",
+        ] {
+            let fields = Fields::parse(control.as_bytes()).unwrap();
+            assert!(write(&fields, &Standing::default()).is_err(), "{control:?}");
+        }
     }
 
     #[test]
