@@ -23,11 +23,12 @@ stop() {
 command -v apt-get >/dev/null || stop 91 'the image has no apt-get'
 mkdir -p "$work/conf.d" "$lists/partial" /var/cache/apt/archives/partial
 
-# The image's settings count, but for those of container base images that throw caches away after every call.
+# The image's settings count, but for those of container base images that throw caches away after every call, and for
+# debconf's, which asks questions ahead of time: nobody is there to answer.
 set +f
 for file in /etc/apt/apt.conf.d/*; do
     case ${file##*/} in
-        docker-clean | docker-gzip-indexes | docker-no-languages | '*') ;;
+        docker-clean | docker-gzip-indexes | docker-no-languages | 70debconf | '*') ;;
         *) cp "$file" "$work/conf.d/" ;;
     esac
 done
@@ -35,9 +36,35 @@ set -f
 cp "$in/apt.conf" "$work/conf.d/zz-reseal"
 printf 'Dir::Etc::Parts "%s/conf.d";\n' "$work" >"$work/apt.conf"
 export APT_CONFIG="$work/apt.conf"
+# apt asks dpkg for the architectures at every start, and apt-key starts it eight times a repository: they are asked once.
+if architectures=$(apt-config dump APT::Architectures); then
+    printf '#clear APT::Architectures;\n%s\n' "$architectures" >>"$work/conf.d/zz-reseal"
+fi
 
 # The index cache is shared between images. A cached index counts only if the signed InRelease names its digest,
 # so that no other image can have changed it. `apt-get update` checks the signature of InRelease itself each time.
+
+# Tells which files the cached indexes are, by number, size and time.
+identities() {
+    set +f
+    stat -c '%i %s %Y %n' -- "$lists"/*_Packages 2>/dev/null || :
+    set -f
+}
+
+# Prints the digest of an index; one that is still the same file was read while apt asked for newer ones.
+digest_of() {
+    if grep -q -x -F -- "$(stat -c '%i %s %Y %n' -- "$1")" "$work/indexes"; then
+        while read -r sum path; do
+            [ "$path" != "$1" ] || {
+                printf '%s\n' "$sum"
+                return
+            }
+        done <"$work/digests"
+    fi
+    sum=$(sha256sum <"$1") || sum=unreadable
+    printf '%s\n' "${sum%% *}"
+}
+
 check_indexes() {
     bad=0
     set +f
@@ -48,9 +75,8 @@ check_indexes() {
         prefix=${release%_*Release}
         for index in "$prefix"_*_Packages; do
             [ -e "$index" ] || continue
-            sum=$(sha256sum <"$index")
             # One line of the SHA256 section reads " digest size path"; only that section has 64 digits.
-            if ! grep -q -- "^ ${sum%% *} " "$release"; then
+            if ! grep -q -- "^ $(digest_of "$index") " "$release"; then
                 say "dropping an index that its release does not name: ${index##*/}"
                 rm -f -- "$index"
                 bad=1
@@ -65,11 +91,17 @@ check_indexes() {
 update() { apt-get -o pkgCacheFile::Generate=false update; }
 
 say 'updating the package indexes'
+identities >"$work/indexes"
+set +f
+sha256sum -- "$lists"/*_Packages >"$work/digests" 2>/dev/null &
+reading=$!
+set -f
 if ! update; then
     # A cached file may be damaged: once more, from nothing.
     find "$lists" -mindepth 1 -delete
     update || stop 92 'could not update the package indexes'
 fi
+wait "$reading" || : # what it did not read is read when it is compared
 if ! check_indexes; then
     update || stop 92 'could not update the package indexes'
     check_indexes || stop 92 'a package index does not match its signed release'
@@ -87,6 +119,27 @@ automatic() {
     done <"$marks"
 }
 
+# To apt, whoever names a package wants it, and what it touches moves in its file of marks. The marks stay as they were,
+# in their order; those of packages that are new come after them.
+restore_marks() {
+    automatic | sort -t : -k 1,1 -k 2,2 >"$work/automatic.after"
+    new=$(grep -v -x -F -f "$work/automatic" "$work/automatic.after") || new=''
+    if [ -e "$work/marks" ]; then
+        cat "$work/marks" >"$marks"
+    elif [ -n "$new" ]; then
+        : >"$marks"
+    else
+        rm -f -- "$marks"
+    fi
+    [ -n "$new" ] || return 0
+    while [ -n "$(tail -c 2 "$marks" | tr -d '\n')" ]; do
+        echo >>"$marks"
+    done
+    for package in $new; do
+        printf 'Package: %s\nArchitecture: %s\nAuto-Installed: 1\n\n' "${package%:*}" "${package##*:}" >>"$marks"
+    done
+}
+
 say 'upgrading'
 marks=/var/lib/apt/extended_states
 automatic >"$work/automatic"
@@ -96,21 +149,13 @@ case $mode in
         # shellcheck disable=SC2046 # one name a line, checked against the grammar; globbing is off
         set -- $(cat "$in/packages")
         apt-get install --only-upgrade --no-remove -- "$@" || stop 93 'could not upgrade the packages'
-        # To apt, whoever names a package wants it: the marks that were lost so are put back.
-        automatic >"$work/automatic.after"
-        lost=$(grep -v -x -F -f "$work/automatic.after" "$work/automatic") || lost=''
-        # shellcheck disable=SC2086 # one name a line, as above
-        [ -z "$lost" ] || apt-mark auto -- $lost >/dev/null || stop 93 'could not put marks of apt back'
-        # apt moves what it touches to the end of its file: if nothing else changed, the file stays as it was.
-        if [ -e "$work/marks" ] && [ "$(sort "$work/automatic")" = "$(automatic | sort)" ]; then
-            cp "$work/marks" "$marks"
-        fi
         ;;
     all)
         apt-get upgrade --with-new-pkgs --no-remove || stop 93 'could not upgrade the packages'
         ;;
     *) stop 93 "unknown mode $mode" ;;
 esac
+restore_marks
 
 left=$(dpkg --audit) || stop 94 'dpkg --audit failed'
 [ -z "$left" ] || stop 94 "packages are left half installed: $left"
