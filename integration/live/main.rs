@@ -3,6 +3,7 @@
 mod connect;
 mod engines;
 mod faults;
+mod indexes;
 mod lock;
 mod patch;
 mod registry;

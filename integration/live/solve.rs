@@ -1,6 +1,6 @@
 //! One build against real daemons: the newest and the oldest that is supported.
 
-mod support;
+pub(super) mod support;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

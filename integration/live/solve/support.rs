@@ -15,13 +15,13 @@ use reseal_llb::{Exec, Graph, ImageOptions, Out, Platform, RootFs};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// The daemons of this run, each with its own client.
-pub(super) struct Daemon {
-    pub(super) name: &'static str,
-    pub(super) client: Client,
+pub(crate) struct Daemon {
+    pub(crate) name: &'static str,
+    pub(crate) client: Client,
 }
 
 /// Connects to every daemon that the environment names; says so when there is none.
-pub(super) async fn daemons() -> Vec<Daemon> {
+pub(crate) async fn daemons() -> Vec<Daemon> {
     let mut found = Vec::new();
     for name in [
         "RESEAL_IT_BUILDKIT_NEW",
@@ -55,12 +55,12 @@ pub(super) async fn daemons() -> Vec<Daemon> {
 }
 
 #[expect(clippy::print_stderr, reason = "a skipped test says why")]
-pub(super) fn skipped(variable: &str) {
+pub(crate) fn skipped(variable: &str) {
     eprintln!("skipped: {variable} is not set");
 }
 
 /// The test image's repository and digest.
-pub(super) fn image() -> Option<(String, String)> {
+pub(crate) fn image() -> Option<(String, String)> {
     let (Ok(image), Ok(digest)) = (
         std::env::var("RESEAL_IT_IMAGE_BULLSEYE"),
         std::env::var("RESEAL_IT_DIGEST_BULLSEYE"),
@@ -72,17 +72,17 @@ pub(super) fn image() -> Option<(String, String)> {
     Some((repository.to_owned(), digest))
 }
 
-pub(super) fn amd64() -> Platform {
+pub(crate) fn amd64() -> Platform {
     Platform::new("linux", "amd64", "")
 }
 
 /// Something that no earlier run has used, so that nothing comes from a cache.
-pub(super) fn token() -> String {
+pub(crate) fn token() -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     format!("{}-{:?}", std::process::id(), now.expect("after 1970"))
 }
 
-pub(super) fn shell(script: &str, root: RootFs) -> Exec {
+pub(crate) fn shell(script: &str, root: RootFs) -> Exec {
     let env = vec![
         (
             "PATH".to_owned(),
@@ -97,7 +97,7 @@ pub(super) fn shell(script: &str, root: RootFs) -> Exec {
 }
 
 /// A graph with the test image as its base.
-pub(super) fn with_base() -> Option<(Graph, Out)> {
+pub(crate) fn with_base() -> Option<(Graph, Out)> {
     let (repository, digest) = image()?;
     let mut graph = Graph::new();
     let base = graph.image(
@@ -108,17 +108,17 @@ pub(super) fn with_base() -> Option<(Graph, Out)> {
     Some((graph, base))
 }
 
-pub(super) fn options() -> (BuildOptions, UnboundedReceiver<SolveEvent>) {
+pub(crate) fn options() -> (BuildOptions, UnboundedReceiver<SolveEvent>) {
     let (sender, events) = tokio::sync::mpsc::unbounded_channel();
     (BuildOptions::new(sender), events)
 }
 
-pub(super) struct Export {
-    pub(super) sink: Arc<ExportSink>,
-    pub(super) _dir: tempfile::TempDir,
+pub(crate) struct Export {
+    pub(crate) sink: Arc<ExportSink>,
+    pub(crate) _dir: tempfile::TempDir,
 }
 
-pub(super) fn exporting(options: &mut BuildOptions) -> Export {
+pub(crate) fn exporting(options: &mut BuildOptions) -> Export {
     let dir = tempfile::tempdir().expect("a folder");
     let sink = ExportSink::new(dir.path().to_owned(), BTreeSet::new());
     options.export = Some(Arc::clone(&sink));
@@ -128,18 +128,18 @@ pub(super) fn exporting(options: &mut BuildOptions) -> Export {
     Export { sink, _dir: dir }
 }
 
-pub(super) fn output(id: &str, result: Ref) -> (String, Platform, Ref, Option<Vec<u8>>) {
+pub(crate) fn output(id: &str, result: Ref) -> (String, Platform, Ref, Option<Vec<u8>>) {
     (id.to_owned(), amd64(), result, None)
 }
 
-pub(super) fn only(exported: Exported) -> ExportedManifest {
+pub(crate) fn only(exported: Exported) -> ExportedManifest {
     match exported {
         Exported::Index { mut manifests, .. } if manifests.len() == 1 => manifests.remove(0).1,
         other => panic!("not one manifest: {other:?}"),
     }
 }
 
-pub(super) fn names_in(tar: &[u8]) -> BTreeSet<String> {
+pub(crate) fn names_in(tar: &[u8]) -> BTreeSet<String> {
     // Enough of a tar reader for short names: the name, and the size to step over.
     let mut names = BTreeSet::new();
     let mut at = 0;
@@ -162,7 +162,7 @@ pub(super) fn names_in(tar: &[u8]) -> BTreeSet<String> {
 }
 
 /// The blobs of an OCI layout folder.
-pub(super) struct LayoutSource(pub(super) PathBuf);
+pub(crate) struct LayoutSource(pub(super) PathBuf);
 
 impl LayoutSource {
     fn path(&self, digest: &str) -> PathBuf {
@@ -185,7 +185,7 @@ impl ContentSource for LayoutSource {
     }
 }
 
-pub(super) struct Login(pub(super) Credentials);
+pub(crate) struct Login(pub(super) Credentials);
 
 #[async_trait]
 impl AuthProvider for Login {
