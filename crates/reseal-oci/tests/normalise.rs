@@ -120,7 +120,7 @@ fn the_bytes_are_the_same_in_every_version() {
     );
     assert_eq!(
         done.layer.digest.as_str(),
-        "sha256:fdd7cee7ff29dadc9913832d73c77e9e3b0111caef38092bf95c4d5930954020"
+        "sha256:fb1503feea278c5617ac36f183cb3e089c0a9e92e5280c9f151b4ded2435c616"
     );
 }
 

@@ -10,6 +10,7 @@
 mod compression;
 mod error;
 mod files;
+mod gzip;
 mod header;
 mod members;
 mod normalise;

@@ -90,7 +90,7 @@ pub fn normalise<T: Read + Seek, W: Write>(
     let (kept, script_written) = choose(&sorted, classify);
     let mut writer = Writer {
         tar,
-        out: Output::new(out),
+        out: Output::new(out).map_err(LayerError::Write)?,
         epoch: u64::try_from(epoch).unwrap_or(0),
         names: HashMap::new(),
     };

@@ -3,17 +3,11 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use flate2::write::GzEncoder;
-use flate2::{Compression, GzBuilder};
-
+use super::gzip::Gzip;
 use super::header::BLOCK;
 use super::pax::XATTR;
 use crate::{Digest, Hasher};
 
-/// The level of compression. Another one gives other bytes for the same patch.
-const LEVEL: u32 = 6;
-/// What gzip calls an unknown operating system.
-const NO_SYSTEM: u8 = 255;
 /// Largest numbers of seven and eleven octal digits.
 const SEVEN: u64 = 0o7_777_777;
 const ELEVEN: u64 = 0o77_777_777_777;
@@ -53,7 +47,7 @@ impl<W: Write> Write for Hashing<W> {
 }
 
 /// A tar within gzip.
-pub(super) struct Output<W: Write>(Hashing<GzEncoder<Hashing<W>>>);
+pub(super) struct Output<W: Write>(Hashing<Gzip<Hashing<W>>>);
 
 /// Digests and sizes of a finished tar.
 pub(super) struct Written {
@@ -81,11 +75,8 @@ pub(super) struct Entry<'a> {
 }
 
 impl<W: Write> Output<W> {
-    pub(super) fn new(out: W) -> Self {
-        let gzip = GzBuilder::new()
-            .operating_system(NO_SYSTEM)
-            .write(Hashing::new(out), Compression::new(LEVEL));
-        Self(Hashing::new(gzip))
+    pub(super) fn new(out: W) -> io::Result<Self> {
+        Ok(Self(Hashing::new(Gzip::new(Hashing::new(out))?)))
     }
 
     /// Writes an entry's header; for a file, exactly `size` bytes and [`Output::pad`] must follow.
