@@ -31,27 +31,34 @@ const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 /// Compresses what is written to it. [`Gzip::finish`] writes the end.
 pub(super) struct Gzip<W> {
     out: W,
-    /// What has come of the next block.
-    block: Vec<u8>,
-    /// The end of the block before it.
-    window: Vec<u8>,
+    /// The next block as far as it has come, and the end of the one before it.
+    next: Buffers,
     crc: Crc,
     /// The blocks on their way, oldest first.
     waiting: VecDeque<Receiver<io::Result<Deflated>>>,
+    /// Memory of blocks that are written, for others.
+    spare: Vec<Buffers>,
     workers: Workers,
 }
 
 /// A block to be deflated.
 struct Job {
-    block: Vec<u8>,
-    window: Vec<u8>,
+    buffers: Buffers,
     last: bool,
     done: SyncSender<io::Result<Deflated>>,
 }
 
 struct Deflated {
-    bytes: Vec<u8>,
+    buffers: Buffers,
     crc: Crc,
+}
+
+#[derive(Default)]
+struct Buffers {
+    block: Vec<u8>,
+    window: Vec<u8>,
+    /// What becomes of the block.
+    deflated: Vec<u8>,
 }
 
 impl<W: Write> Gzip<W> {
@@ -65,10 +72,10 @@ impl<W: Write> Gzip<W> {
         out.write_all(&HEADER)?;
         Ok(Self {
             out,
-            block: Vec::with_capacity(BLOCK),
-            window: Vec::new(),
+            next: Buffers::default(),
             crc: Crc::new(),
             waiting: VecDeque::new(),
+            spare: Vec::new(),
             workers: Workers::start(workers)?,
         })
     }
@@ -89,13 +96,15 @@ impl<W: Write> Gzip<W> {
         if self.waiting.len() > self.workers.threads.len() {
             self.write_oldest()?;
         }
-        let next = if last { 0 } else { BLOCK };
-        let block = mem::replace(&mut self.block, Vec::with_capacity(next));
-        let end = block[block.len().saturating_sub(WINDOW)..].to_vec();
+        let mut following = self.spare.pop().unwrap_or_default();
+        following.block.clear();
+        following.window.clear();
+        let block = &self.next.block;
+        let end = &block[block.len().saturating_sub(WINDOW)..];
+        following.window.extend_from_slice(end);
         let (done, result) = mpsc::sync_channel(1);
         self.workers.send(Job {
-            window: mem::replace(&mut self.window, end),
-            block,
+            buffers: mem::replace(&mut self.next, following),
             last,
             done,
         })?;
@@ -105,9 +114,10 @@ impl<W: Write> Gzip<W> {
 
     fn write_oldest(&mut self) -> io::Result<()> {
         if let Some(result) = self.waiting.pop_front() {
-            let deflated = result.recv().map_err(|_| gone())??;
-            self.crc.combine(&deflated.crc);
-            self.out.write_all(&deflated.bytes)?;
+            let Deflated { buffers, crc } = result.recv().map_err(|_| gone())??;
+            self.crc.combine(&crc);
+            self.out.write_all(&buffers.deflated)?;
+            self.spare.push(buffers);
         }
         Ok(())
     }
@@ -115,9 +125,10 @@ impl<W: Write> Gzip<W> {
 
 impl<W: Write> Write for Gzip<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = bytes.len().min(BLOCK - self.block.len());
-        self.block.extend_from_slice(&bytes[..taken]);
-        if self.block.len() == BLOCK {
+        let block = &mut self.next.block;
+        let taken = bytes.len().min(BLOCK - block.len());
+        block.extend_from_slice(&bytes[..taken]);
+        if block.len() == BLOCK {
             self.send(false)?;
         }
         Ok(taken)
@@ -174,41 +185,53 @@ fn gone() -> io::Error {
 fn work(queue: &Mutex<Receiver<Job>>) {
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(job) = job else { return };
+        let Ok(Job {
+            mut buffers,
+            last,
+            done,
+        }) = job
+        else {
+            return;
+        };
+        let result = deflate(&mut buffers, last).map(|crc| Deflated { buffers, crc });
         // Whoever waited may have given up.
-        let _ = job.done.send(deflated(&job));
+        let _ = done.send(result);
     }
 }
 
-/// Deflates one block.
-fn deflated(job: &Job) -> io::Result<Deflated> {
+/// Deflates one block, and returns its checksum.
+fn deflate(buffers: &mut Buffers, last: bool) -> io::Result<Crc> {
+    let Buffers {
+        block,
+        window,
+        deflated,
+    } = buffers;
     // Not one that is reset: what zlib-rs 0.6 leaves in it shows in the bytes.
     let mut deflate = Compress::new(Compression::new(LEVEL), false);
-    if !job.window.is_empty() {
-        deflate
-            .set_dictionary(&job.window)
-            .map_err(io::Error::other)?;
+    if !window.is_empty() {
+        deflate.set_dictionary(window).map_err(io::Error::other)?;
     }
-    let flush = if job.last {
+    let flush = if last {
         FlushCompress::Finish
     } else {
         FlushCompress::Sync
     };
+    deflated.clear();
     // Enough for a block that cannot be made smaller.
-    let mut bytes = Vec::with_capacity(job.block.len() + job.block.len() / 64 + 64);
+    deflated.reserve(block.len() + block.len() / 64 + 64);
     loop {
         let read = usize::try_from(deflate.total_in()).map_err(io::Error::other)?;
         let status = deflate
-            .compress_vec(&job.block[read..], &mut bytes, flush)
+            .compress_vec(&block[read..], deflated, flush)
             .map_err(io::Error::other)?;
-        if status == Status::StreamEnd || (!job.last && bytes.len() < bytes.capacity()) {
+        if status == Status::StreamEnd || (!last && deflated.len() < deflated.capacity()) {
             break;
         }
-        bytes.reserve(WINDOW);
+        deflated.reserve(WINDOW);
     }
     let mut crc = Crc::new();
-    crc.update(&job.block);
-    Ok(Deflated { bytes, crc })
+    crc.update(block);
+    Ok(crc)
 }
 
 #[cfg(test)]
