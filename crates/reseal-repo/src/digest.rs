@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::str::FromStr;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -45,6 +47,56 @@ impl Write for Hasher {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Pieces that wait for [`HasherAside`]; each is as long as what was read at once.
+const WAITING: usize = 4;
+
+/// Computes the digest on a thread of its own, beside whoever reads: the lists of an archive have 50 MB.
+pub(crate) struct HasherAside {
+    pieces: SyncSender<Vec<u8>>,
+    /// Those that were read, to be filled again.
+    spare: Receiver<Vec<u8>>,
+    thread: JoinHandle<ContentDigest>,
+}
+
+impl HasherAside {
+    pub(crate) fn start() -> io::Result<Self> {
+        let (pieces, queue) = sync_channel::<Vec<u8>>(WAITING);
+        let (done, spare) = sync_channel(WAITING);
+        let thread = thread::Builder::new()
+            .name("sha256".to_owned())
+            .spawn(move || {
+                let mut hasher = Hasher::default();
+                for piece in &queue {
+                    hasher.0.update(&piece);
+                    // With enough of them this one may go.
+                    let _ = done.try_send(piece);
+                }
+                hasher.finish()
+            })?;
+        Ok(Self {
+            pieces,
+            spare,
+            thread,
+        })
+    }
+
+    pub(crate) fn update(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut piece = self.spare.try_recv().unwrap_or_default();
+        piece.clear();
+        piece.extend_from_slice(bytes);
+        self.pieces.send(piece).map_err(|_| ended())
+    }
+
+    pub(crate) fn finish(self) -> io::Result<ContentDigest> {
+        drop(self.pieces);
+        self.thread.join().map_err(|_| ended())
+    }
+}
+
+fn ended() -> io::Error {
+    io::Error::other("the thread that computes the digest has ended")
 }
 
 impl FromStr for ContentDigest {

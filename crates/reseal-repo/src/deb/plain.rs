@@ -12,7 +12,7 @@ use memchr::memmem;
 use tempfile::NamedTempFile;
 
 use crate::cache::Cache;
-use crate::digest::{ContentDigest, Hasher};
+use crate::digest::{ContentDigest, HasherAside};
 use crate::error::RepoError;
 
 const BUFFER: usize = 256 << 10;
@@ -51,9 +51,9 @@ fn unpack_kept(
     plain: Plain,
     each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
 ) -> io::Result<bool> {
-    let mut tee = Tee::new(zstd::Decoder::new(file)?, None, plain.0);
+    let mut tee = Tee::new(zstd::Decoder::new(file)?, None, plain.0)?;
     split(&mut tee, each)?;
-    Ok(tee.finish()? == plain)
+    Ok(tee.finish()?.0 == plain)
 }
 
 /// Reads a fetched list, whose own digest has been checked, and keeps it in a form that unpacks faster. What `each` has seen
@@ -90,9 +90,9 @@ pub(super) fn read_fetched(
         None => None,
     };
     let limit = plain.map_or(LIMIT, |(size, _)| size);
-    let mut tee = Tee::new(unpacked, keep, limit);
+    let mut tee = Tee::new(unpacked, keep, limit).map_err(|e| broken(&e))?;
     split(&mut tee, each).map_err(|e| broken(&e))?;
-    let (found, keep) = (tee.finish().map_err(|e| broken(&e))?, tee.keep);
+    let (found, keep) = tee.finish().map_err(|e| broken(&e))?;
     let Some(expected) = plain else {
         return Ok(());
     };
@@ -189,28 +189,28 @@ impl Keep {
 /// A reader that computes the digest of what passes, keeps a copy, and ends one byte after the limit.
 struct Tee<R> {
     inner: R,
-    hasher: Hasher,
+    hasher: HasherAside,
     keep: Option<Keep>,
     size: u64,
     limit: u64,
 }
 
 impl<R: Read> Tee<R> {
-    fn new(inner: R, keep: Option<Keep>, limit: u64) -> Self {
-        Self {
+    fn new(inner: R, keep: Option<Keep>, limit: u64) -> io::Result<Self> {
+        Ok(Self {
             inner,
-            hasher: Hasher::default(),
+            hasher: HasherAside::start()?,
             keep,
             size: 0,
             limit,
-        }
+        })
     }
 
-    /// Reads what is left, up to the limit, and returns the size and the digest of all.
-    fn finish(&mut self) -> io::Result<Plain> {
+    /// Reads what is left, up to the limit, and returns the size and the digest of all, and the copy.
+    fn finish(mut self) -> io::Result<(Plain, Option<Keep>)> {
         let mut rest = vec![0; BUFFER];
         while self.read(&mut rest)? > 0 {}
-        Ok((self.size, std::mem::take(&mut self.hasher).finish()))
+        Ok(((self.size, self.hasher.finish()?), self.keep))
     }
 }
 
@@ -220,7 +220,7 @@ impl<R: Read> Read for Tee<R> {
             return Ok(0);
         }
         let count = self.inner.read(buffer)?;
-        self.hasher.write_all(&buffer[..count])?;
+        self.hasher.update(&buffer[..count])?;
         if let Some(keep) = &mut self.keep {
             keep.write(&buffer[..count]);
         }
