@@ -50,8 +50,8 @@ pub(super) fn subkey_refused(
             .signatures
             .iter()
             .filter(|s| s.typ() == Some(SignatureType::SubkeyBinding))
-            .filter(|s| in_force(s, now))
-            .filter(binds),
+            .filter(|s| in_force(s, now)),
+        |s| binds(&s),
     );
     let Some(binding) = binding else {
         return Some("the key does not belong to its certificate".to_owned());
@@ -104,7 +104,8 @@ fn newest_self_signature(key: &SignedPublicKey, now: i64) -> Option<&Signature> 
             .direct_signatures
             .iter()
             .filter(|s| s.typ() == Some(SignatureType::Key))
-            .filter(|s| in_force(s, now) && s.verify_key(&key.primary_key).is_ok()),
+            .filter(|s| in_force(s, now)),
+        |s| s.verify_key(&key.primary_key).is_ok(),
     );
     if let Some(direct) = direct
         && direct.key_expiration_time().is_some()
@@ -116,18 +117,26 @@ fn newest_self_signature(key: &SignedPublicKey, now: i64) -> Option<&Signature> 
             user.signatures
                 .iter()
                 .filter(|s| s.is_certification() && in_force(s, now))
-                .filter(|s| {
-                    s.verify_certification(&key.primary_key, Tag::UserId, &user.id)
-                        .is_ok()
-                }),
+                .filter(|s| super::verify::named(s, &key.primary_key)),
+            |s| {
+                s.verify_certification(&key.primary_key, Tag::UserId, &user.id)
+                    .is_ok()
+            },
         )?;
         (own.typ() != Some(SignatureType::CertRevocation)).then_some(own)
     });
-    newest(identities).or(direct)
+    identities.max_by_key(|s| s.created()).or(direct)
 }
 
-fn newest<'a>(signatures: impl Iterator<Item = &'a Signature>) -> Option<&'a Signature> {
-    signatures.max_by_key(|s| s.created())
+/// Returns the newest signature that is right. Those of others and those that a newer one replaces are not computed:
+/// the certificates of archives carry many.
+fn newest<'a>(
+    signatures: impl Iterator<Item = &'a Signature>,
+    is_right: impl Fn(&Signature) -> bool,
+) -> Option<&'a Signature> {
+    let mut sorted: Vec<&Signature> = signatures.collect();
+    sorted.sort_by_key(|s| s.created());
+    sorted.into_iter().rev().find(|s| is_right(s))
 }
 
 /// Tells whether a signature was made by now and has not expired.

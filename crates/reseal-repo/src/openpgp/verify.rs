@@ -157,7 +157,8 @@ fn matching(
     out
 }
 
-fn named(signature: &Signature, key: &impl KeyDetails) -> bool {
+/// Tells whether a signature says that it is by this key, or does not say by whom.
+pub(super) fn named(signature: &Signature, key: &impl KeyDetails) -> bool {
     let prints = signature.issuer_fingerprint();
     if !prints.is_empty() {
         return prints.contains(&&key.fingerprint());
