@@ -208,29 +208,21 @@ impl Image {
             && settings.flag("APT::Get::Upgrade-By-Source-Package") != Some(false);
         let releases = repositories.refresh().await.map_err(&wrap)?;
         let infos: Vec<ReleaseInfo> = releases.iter().map(info).collect();
-        let (want, mut known) = match plan.mode {
-            Mode::Report => {
-                let packages = plan
-                    .packages
+        let want = match plan.mode {
+            Mode::Report => Want::Packages(
+                plan.packages
                     .iter()
                     .map(|package| (package.name.clone(), package.architecture.clone()))
-                    .collect();
-                let names = plan
-                    .packages
-                    .iter()
-                    .map(|package| package.name.clone())
-                    .collect();
-                (Want::Packages(packages), names)
-            }
-            Mode::All => {
-                let names: BTreeSet<String> = self
-                    .database
-                    .installed()
-                    .map(|package| package.name.clone())
-                    .collect();
-                (Want::All, names)
-            }
+                    .collect(),
+            ),
+            Mode::All => Want::All,
         };
+        // What new versions need is nearly always installed: then the lists are read once.
+        let mut known: BTreeSet<String> = self
+            .database
+            .installed()
+            .map(|package| package.name.clone())
+            .collect();
         let mut candidates = repositories.candidates(&known).await.map_err(&wrap)?;
         for _ in 0..ROUNDS {
             let universe = Universe {
