@@ -26,7 +26,10 @@ pub(super) async fn tree(
         .buffered(AT_ONCE)
         .try_collect()
         .await?;
-    Tree::stack(layers).map_err(unusable(platform))
+    let stacked = tokio::task::spawn_blocking(move || Tree::stack(layers))
+        .await
+        .expect("stacking layers does not panic");
+    stacked.map_err(unusable(platform))
 }
 
 /// Returns what one layer says. What was remembered and cannot be read is read again from the layer.
@@ -37,10 +40,14 @@ async fn facts(
     platform: &str,
 ) -> Result<LayerFacts, PipelineError> {
     let key = format!("layer-facts {}", layer.digest);
-    let known = cache
-        .recall(&key)
-        .map_err(super::repository_error(platform))?;
-    if let Some(facts) = known.and_then(|bytes| LayerFacts::from_bytes(bytes).ok()) {
+    let (place, name) = (cache.clone(), key.clone());
+    let known = tokio::task::spawn_blocking(move || {
+        let known = place.recall(&name)?;
+        Ok(known.and_then(|bytes| LayerFacts::from_bytes(bytes).ok()))
+    })
+    .await
+    .expect("reading the cache does not panic");
+    if let Some(facts) = known.map_err(super::repository_error(platform))? {
         return Ok(facts);
     }
     let facts = read(store, layer, platform).await?;

@@ -1,6 +1,7 @@
 //! Fetches a release file with its signature, and accepts it or says why not.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::release::{self, ReleaseFile};
 use super::settings::AptSettings;
@@ -39,7 +40,7 @@ struct Raw {
 pub(super) async fn release(
     downloads: &Downloads,
     source: &Source,
-    keyring: &Keyring,
+    keyring: &Arc<Keyring>,
     settings: &AptSettings,
     now: i64,
 ) -> Result<Fetched, RepoError> {
@@ -48,10 +49,15 @@ pub(super) async fn release(
         "{folder}{}",
         source.inrelease_path.as_deref().unwrap_or("InRelease")
     );
+    let (signer, ring) = (source.clone(), Arc::clone(keyring));
     let (raw, accepted) = match conditional(downloads, &inline).await {
         Ok(raw) => {
-            let accepted = signed::accept_inline(&inline, &raw.bytes, source, keyring, now)?;
-            (raw, accepted)
+            // Signatures take a processor for some milliseconds each.
+            blocking(move || {
+                let accepted = signed::accept_inline(&inline, &raw.bytes, &signer, &ring, now)?;
+                Ok((raw, accepted))
+            })
+            .await?
         }
         Err(error) if is_absent(&error) => {
             let raw = match conditional(downloads, &format!("{folder}Release")).await {
@@ -62,15 +68,18 @@ pub(super) async fn release(
                 Err(error) => return Err(error),
             };
             let signature = signature(downloads, &format!("{folder}Release.gpg")).await?;
-            let accepted = signed::accept_detached(
-                &raw.url,
-                raw.bytes.clone(),
-                signature.as_deref(),
-                source,
-                keyring,
-                now,
-            )?;
-            (raw, accepted)
+            blocking(move || {
+                let accepted = signed::accept_detached(
+                    &raw.url,
+                    raw.bytes.clone(),
+                    signature.as_deref(),
+                    &signer,
+                    &ring,
+                    now,
+                )?;
+                Ok((raw, accepted))
+            })
+            .await?
         }
         Err(error) => return Err(error),
     };

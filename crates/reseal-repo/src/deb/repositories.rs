@@ -28,7 +28,7 @@ use crate::settings::{Counts, HttpSettings};
 pub struct Repositories {
     sources: Sources,
     settings: AptSettings,
-    keyrings: Vec<Keyring>,
+    keyrings: Vec<Arc<Keyring>>,
     downloads: Downloads,
     folder: Option<Arc<Folder>>,
     now: i64,
@@ -93,7 +93,7 @@ impl Repositories {
             keyrings: sources
                 .entries
                 .iter()
-                .map(|source| signed::keyring(source, keyrings))
+                .map(|source| Arc::new(signed::keyring(source, keyrings)))
                 .collect(),
             sources,
             settings,
