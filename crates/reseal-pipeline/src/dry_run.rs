@@ -60,7 +60,6 @@ pub async fn lock(
             place,
             platform: platform.clone(),
             basis: basis.clone(),
-            previous: facts::previous(source.store.as_ref(), platform).await?,
         };
         let checked = async {
             let prepared = engine.prepare(&job).await?;

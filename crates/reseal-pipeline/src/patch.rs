@@ -16,7 +16,6 @@ use crate::{
     destination::Destination,
     error::PipelineError,
     event::{Event, Events, Stage},
-    facts,
     gate::pass_gate,
     history,
     lock::Carried,
@@ -139,7 +138,7 @@ impl<'a> Run<'a> {
         builders: &dyn Builders,
         warnings: &mut Vec<String>,
     ) -> Result<Option<TempDir>, PipelineError> {
-        let jobs = self.jobs(bases).await?;
+        let jobs = self.jobs(bases);
         if jobs.is_empty() {
             return Ok(None);
         }
@@ -171,7 +170,7 @@ impl<'a> Run<'a> {
     }
 
     /// Sorts platforms into those that a builder has to work on and those that are done without one.
-    async fn jobs(&mut self, bases: &[Basis]) -> Result<Vec<Job>, PipelineError> {
+    fn jobs(&mut self, bases: &[Basis]) -> Vec<Job> {
         let mut jobs = Vec::new();
         let lock = self.settings.native.lock.as_ref();
         for (place, (platform, basis)) in self.source.platforms.iter().zip(bases).enumerate() {
@@ -198,15 +197,13 @@ impl<'a> Run<'a> {
                     .insert(place, self.unchanged_platform(place, findings, Vec::new()));
                 continue;
             }
-            let previous = facts::previous(self.source.store.as_ref(), platform).await?;
             jobs.push(Job {
                 place,
                 platform: platform.clone(),
                 basis: basis.clone(),
-                previous,
             });
         }
-        Ok(jobs)
+        jobs
     }
 
     /// Turns raw layers into patch layers and appends them to the original manifests.

@@ -21,7 +21,7 @@ use reseal_repo::{Cache, RepoError};
 use crate::{
     error::PipelineError,
     event::{Event, Events},
-    facts::OS_RELEASE,
+    facts::{self, OS_RELEASE},
     lock::{LockedPackage, LockedPlatform},
     outcome::{PackageSource, PlatformResult},
     planning::{plan, planned},
@@ -178,12 +178,13 @@ impl<'a> Native<'a> {
         let platform = &job.platform.platform;
         let name = platform.to_string();
         let store = self.source.store.as_ref();
-        let tree = base::tree(store, &job.platform.manifest, &self.cache, &name).await?;
+        let (tree, previous) = tokio::try_join!(
+            base::tree(store, &job.platform.manifest, &self.cache, &name),
+            facts::previous(store, &job.platform),
+        )?;
         let image = deb::Image::new(tree, &name)?;
         let os = os_release(&image, &name)?;
-        let facts = job
-            .platform
-            .facts(os, image.database.clone(), job.previous.clone());
+        let facts = job.platform.facts(os, image.database.clone(), previous);
         let plan = plan(&facts, job.basis.report(), &self.input.policy)?;
         self.events.send(planned(&plan));
         let repositories = image.repositories(&self.cache, self.settings)?;

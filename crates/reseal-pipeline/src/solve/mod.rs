@@ -44,8 +44,6 @@ pub(crate) struct Job {
     pub platform: SourcePlatform,
     /// What it is patched by.
     pub basis: Basis,
-    /// The database of the patch that is replaced.
-    pub previous: Option<Database>,
 }
 
 fn proxy(proxy: &crate::settings::Proxy) -> reseal_plan::Proxy {

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use async_trait::async_trait;
 use reseal_buildkit::{ContentSource, Ref};
 use reseal_plan::{Policy, Surroundings, required_capabilities};
+use reseal_registry::Store;
 
 use super::{
     Building, Failed, Job, Solved,
@@ -28,6 +29,7 @@ pub(crate) async fn upgrade(
     settings: &PatchSettings,
 ) -> Result<(Vec<Solved>, Vec<Failed>), PipelineError> {
     let step = Upgrade {
+        store: Arc::clone(&building.source.store),
         surroundings: Surroundings {
             freshness: settings.freshness.clone(),
             proxy: settings.proxy.as_ref().map(proxy),
@@ -49,6 +51,7 @@ pub(crate) async fn upgrade(
 }
 
 struct Upgrade {
+    store: Arc<dyn Store>,
     surroundings: Surroundings,
     policy: Policy,
     events: Events,
@@ -70,13 +73,19 @@ impl Step for Upgrade {
         let gateway = images.gateway;
         let name = job.platform.platform.to_string();
         let base = images.base(job);
-        let image = gateway
-            .solve(&reseal_plan::base(&job.platform.platform, &base), false)
-            .await
-            .map_err(PipelineError::Build)?;
-        let found = facts::from_gateway(&image, &name).await?;
+        let base_facts = async {
+            let image = gateway
+                .solve(&reseal_plan::base(&job.platform.platform, &base), false)
+                .await
+                .map_err(PipelineError::Build)?;
+            facts::from_gateway(&image, &name).await
+        };
+        let (found, previous) = tokio::try_join!(
+            base_facts,
+            facts::previous(self.store.as_ref(), &job.platform)
+        )?;
         let os = found.os.expect("from_gateway returns one or fails");
-        let facts = job.platform.facts(os, found.database, job.previous.clone());
+        let facts = job.platform.facts(os, found.database, previous);
         let plan = plan(&facts, job.basis.report(), &self.policy)?;
         self.events.send(planned(&plan));
         let layer = match reseal_plan::patch(&plan, &base, &self.surroundings) {
