@@ -120,7 +120,7 @@ fn the_bytes_are_the_same_in_every_version() {
     );
     assert_eq!(
         done.layer.digest.as_str(),
-        "sha256:fb1503feea278c5617ac36f183cb3e089c0a9e92e5280c9f151b4ded2435c616"
+        "sha256:48199d2c26fda6d5fc14563ae2c7e424a32d273c3e7897b3f06048d863286d7e"
     );
 }
 

@@ -17,8 +17,9 @@ use std::{
 
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 
-/// The level of compression. Another one gives other bytes for the same patch.
-const LEVEL: u32 = 6;
+/// The level of compression: 0.2 % larger than at zlib's default in nine tenths of the time. Another one gives other bytes
+/// for the same patch.
+const LEVEL: u32 = 5;
 /// Bytes of a block; a few lie in memory at once. Another size gives other bytes for the same patch.
 const BLOCK: usize = 128 << 10;
 /// How far back deflate refers, in bytes.
