@@ -1,9 +1,9 @@
 //! Tests against real servers; `integration/up.sh` starts them and tells the environment where they are.
 
+mod caches;
 mod connect;
 mod engines;
 mod faults;
-mod indexes;
 mod lock;
 mod patch;
 mod registry;

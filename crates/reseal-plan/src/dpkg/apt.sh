@@ -41,47 +41,59 @@ if architectures=$(apt-config dump APT::Architectures); then
     printf '#clear APT::Architectures;\n%s\n' "$architectures" >>"$work/conf.d/zz-reseal"
 fi
 
-# The index cache is shared between images. A cached index counts only if the signed InRelease names its digest,
-# so that no other image can have changed it. `apt-get update` checks the signature of InRelease itself each time.
+# The cache of indexes is shared between images, and any of them may have left something there. `apt-get update` checks the
+# signature of each release file, and what it fetches it compares with it; what lies there already it takes as it is. So
+# an index that was there before counts only if its release names its digest, and no other kind of file stays.
 
-# Tells which files the cached indexes are, by number, size and time.
-identities() {
-    set +f
-    stat -c '%i %s %Y %n' -- "$lists"/*_Packages 2>/dev/null || :
-    set -f
+# Removes what apt would use instead of an index, such as packed ones, and names that apt does not give.
+clean_cache() {
+    find "$lists" -mindepth 1 -maxdepth 1 \
+        ! \( -type d -name partial \) \
+        ! \( -type f ! -name '*[[:space:]]*' \
+        \( -name lock -o -name '*_Packages' -o -name '*Release' -o -name '*_Release.gpg' \) \) \
+        -exec rm -rf -- {} +
 }
 
-# Prints the digest of an index; one that is still the same file was read while apt asked for newer ones.
-digest_of() {
-    if grep -q -x -F -- "$(stat -c '%i %s %Y %n' -- "$1")" "$work/indexes"; then
-        while read -r sum path; do
-            [ "$path" != "$1" ] || {
-                printf '%s\n' "$sum"
-                return
-            }
-        done <"$work/digests"
-    fi
-    sum=$(sha256sum <"$1") || sum=unreadable
-    printf '%s\n' "${sum%% *}"
+# Tells which files the indexes are, by number, size and time.
+identities() { stat -c '%i %s %Y %n' -- "$@"; }
+
+# Lists the release files that may be an index's own, by their names.
+releases_of() {
+    for release in "$lists"/*Release; do
+        case $1 in "${release%_*Release}"_*) printf '%s\n' "$release" ;; esac
+    done
 }
 
+# Tells whether all of them name a cached index: apt has checked only those of the image's own sources.
+is_named() {
+    digest='' named=1
+    while read -r sum path; do
+        [ "$path" != "$1" ] || digest=$sum
+    done <"$work/digests"
+    [ -n "$digest" ] || return 1
+    for release in $(releases_of "$1"); do
+        # Lines of the list read " digest size path".
+        tr / _ <"$release" | grep -- "^ $digest " | sed 's/.* //' |
+            grep -q -x -F -- "${1#"${release%_*Release}"_}" || return 1
+        named=0
+    done
+    return "$named"
+}
+
+# Drops cached indexes that are not named, with those release files.
 check_indexes() {
     bad=0
     set +f
-    for release in "$lists"/*_InRelease "$lists"/*_Release; do
-        [ -e "$release" ] || continue
-        # A repository that lists only packed indexes gives nothing to compare the unpacked ones with.
-        grep -q '^ [0-9a-f]\{64\} .*Packages$' "$release" || continue
-        prefix=${release%_*Release}
-        for index in "$prefix"_*_Packages; do
-            [ -e "$index" ] || continue
-            # One line of the SHA256 section reads " digest size path"; only that section has 64 digits.
-            if ! grep -q -- "^ $(digest_of "$index") " "$release"; then
-                say "dropping an index that its release does not name: ${index##*/}"
-                rm -f -- "$index"
-                bad=1
-            fi
-        done
+    for index in "$lists"/*_Packages; do
+        [ -e "$index" ] || continue
+        # One that has come since is apt's own.
+        identities "$index" | grep -q -x -F -f - "$work/indexes" || continue
+        if ! is_named "$index"; then
+            say "dropping an index that its release does not name: ${index##*/}"
+            # shellcheck disable=SC2046 # names without spaces
+            rm -f -- "$index" $(releases_of "$index")
+            bad=1
+        fi
     done
     set -f
     return "$bad"
@@ -91,8 +103,10 @@ check_indexes() {
 update() { apt-get -o pkgCacheFile::Generate=false update; }
 
 say 'updating the package indexes'
-identities >"$work/indexes"
+clean_cache
 set +f
+identities "$lists"/*_Packages >"$work/indexes" 2>/dev/null || : # there may be none
+# Read while apt asks for newer ones.
 sha256sum -- "$lists"/*_Packages >"$work/digests" 2>/dev/null &
 reading=$!
 set -f
@@ -101,10 +115,9 @@ if ! update; then
     find "$lists" -mindepth 1 -delete
     update || stop 92 'could not update the package indexes'
 fi
-wait "$reading" || : # what it did not read is read when it is compared
+wait "$reading" || :
 if ! check_indexes; then
     update || stop 92 'could not update the package indexes'
-    check_indexes || stop 92 'a package index does not match its signed release'
 fi
 
 # Lists what apt takes for installed automatically, as NAME:ARCHITECTURE, by its own file of marks.
@@ -140,21 +153,30 @@ restore_marks() {
     done
 }
 
+upgrade() {
+    case $mode in
+        report)
+            # shellcheck disable=SC2046 # one name a line, checked against the grammar; globbing is off
+            apt-get install --only-upgrade --no-remove -- $(cat "$in/packages")
+            ;;
+        all) apt-get upgrade --with-new-pkgs --no-remove ;;
+        *) stop 93 "unknown mode $mode" ;;
+    esac
+}
+
 say 'upgrading'
 marks=/var/lib/apt/extended_states
 automatic >"$work/automatic"
 [ ! -e "$marks" ] || cp "$marks" "$work/marks"
-case $mode in
-    report)
-        # shellcheck disable=SC2046 # one name a line, checked against the grammar; globbing is off
-        set -- $(cat "$in/packages")
-        apt-get install --only-upgrade --no-remove -- "$@" || stop 93 'could not upgrade the packages'
-        ;;
-    all)
-        apt-get upgrade --with-new-pkgs --no-remove || stop 93 'could not upgrade the packages'
-        ;;
-    *) stop 93 "unknown mode $mode" ;;
-esac
+set +f
+identities /var/cache/apt/archives/*.deb >"$work/archives" 2>/dev/null || : # there may be none
+set -f
+if ! upgrade; then
+    # A cached package that was not the one of its index is gone, and dpkg has seen none: it is fetched now.
+    [ -e "$work/dropped" ] || stop 93 'could not upgrade the packages'
+    rm "$work/dropped"
+    upgrade || stop 93 'could not upgrade the packages'
+fi
 restore_marks
 
 left=$(dpkg --audit) || stop 94 'dpkg --audit failed'

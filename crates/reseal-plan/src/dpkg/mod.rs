@@ -15,6 +15,8 @@ use crate::model::{Mode, PlatformPlan};
 const SCRIPT: &str = include_str!("apt.sh");
 /// What configures packages that were laid down; linted as well.
 const CONFIGURE: &str = include_str!("configure.sh");
+/// What apt calls to have packages out of the shared cache compared; linted as well.
+const ARCHIVES: &str = include_str!("archives.sh");
 /// Settings that the script adds to the image's own.
 const SETTINGS: &str = include_str!("apt.conf");
 /// What stands in the way of services that maintainer scripts would start; 101 is policy-rc.d's "not allowed".
@@ -129,6 +131,7 @@ fn inputs(graph: &mut Graph, plan: &PlatformPlan) -> Out {
         vec![
             make_dir("/in"),
             make_file("/in/apt.sh", 0o755, SCRIPT),
+            make_file("/in/archives.sh", 0o755, ARCHIVES),
             make_file("/in/apt.conf", 0o644, SETTINGS),
             make_file("/in/packages", 0o644, &packages(plan)),
             make_file("/policy-rc.d", 0o755, POLICY),
