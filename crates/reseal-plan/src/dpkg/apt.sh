@@ -54,8 +54,10 @@ clean_cache() {
         -exec rm -rf -- {} +
 }
 
-# Tells which files the indexes are, by number, size and time.
-identities() { stat -c '%i %s %Y %n' -- "$@"; }
+# Tells which files these are, by number, size and time; nothing if there are none.
+identities() {
+    [ ! -e "$1" ] || stat -c '%i %s %Y %n' -- "$@"
+}
 
 # Lists the release files that may be an index's own, by their names.
 releases_of() {
@@ -87,13 +89,13 @@ check_indexes() {
     for index in "$lists"/*_Packages; do
         [ -e "$index" ] || continue
         # One that has come since is apt's own.
-        identities "$index" | grep -q -x -F -f - "$work/indexes" || continue
-        if ! is_named "$index"; then
+        case $cached in *"|$(identities "$index")|"*) ;; *) continue ;; esac
+        is_named "$index" || {
             say "dropping an index that its release does not name: ${index##*/}"
             # shellcheck disable=SC2046 # names without spaces
             rm -f -- "$index" $(releases_of "$index")
             bad=1
-        fi
+        }
     done
     set -f
     return "$bad"
@@ -105,7 +107,7 @@ update() { apt-get -o pkgCacheFile::Generate=false update; }
 say 'updating the package indexes'
 clean_cache
 set +f
-identities "$lists"/*_Packages >"$work/indexes" 2>/dev/null || : # there may be none
+cached="|$(identities "$lists"/*_Packages | tr '\n' '|')"
 # Read while apt asks for newer ones.
 sha256sum -- "$lists"/*_Packages >"$work/digests" 2>/dev/null &
 reading=$!
@@ -169,7 +171,7 @@ marks=/var/lib/apt/extended_states
 automatic >"$work/automatic"
 [ ! -e "$marks" ] || cp "$marks" "$work/marks"
 set +f
-identities /var/cache/apt/archives/*.deb >"$work/archives" 2>/dev/null || : # there may be none
+identities /var/cache/apt/archives/*.deb >"$work/archives"
 set -f
 if ! upgrade; then
     # A cached package that was not the one of its index is gone, and dpkg has seen none: it is fetched now.

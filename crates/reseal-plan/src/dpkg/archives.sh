@@ -7,6 +7,7 @@ set -euf
 
 work=/run/reseal/work
 
+: >"$work/cached"
 set +f
 files=" $(stat -c '%i %s %Y %n' -- /var/cache/apt/archives/*.deb 2>/dev/null |
     grep -x -F -f "$work/archives" | cut -d ' ' -f 4- | tr '\n' ' ')"
@@ -16,14 +17,17 @@ set -f
 # architecture and multi-arch, a sign, the same of the new one, and the file.
 sed '1,/^$/d' | while read -r name _ _ _ _ version architecture _ file; do
     case $files in
-        *" $file "*) printf '%s %s %s %s\n' "$name" "$architecture" "$version" "$file" ;;
+        *" $file "*)
+            printf '%s %s %s\n' "$name" "$architecture" "$version" >>"$work/cached"
+            printf '%s\n' "$file"
+            ;;
     esac
-done >"$work/cached"
-[ -s "$work/cached" ] || exit 0
+done >"$work/cached-files"
+[ -s "$work/cached-files" ] || exit 0
 
 # What the indexes say about these versions, as NAME ARCHITECTURE VERSION SHA256.
 set --
-while read -r name architecture version _; do
+while read -r name architecture version; do
     case $architecture in all) ;; *) name=$name:$architecture ;; esac
     set -- "$@" "$name=$version"
 done <"$work/cached"
@@ -43,12 +47,14 @@ done <"$work/cached"
     esac
 done >"$work/named"
 
-while read -r name architecture version file; do
-    sum=$(sha256sum <"$file")
-    grep -q -x -F -- "$name $architecture $version ${sum%% *}" "$work/named" || {
-        printf 'reseal: dropping a package that its index does not name: %s\n' "${file##*/}"
-        rm -f -- "$file"
-        : >"$work/dropped"
-    }
-done <"$work/cached"
-[ ! -e "$work/dropped" ]
+set --
+while read -r file; do set -- "$@" "$file"; done <"$work/cached-files"
+sha256sum -- "$@" | cut -d ' ' -f 1 | paste -d ' ' "$work/cached" - >"$work/claimed"
+[ "$(grep -c -x -F -f "$work/named" "$work/claimed")" != $# ] || exit 0
+grep -n -v -x -F -f "$work/named" "$work/claimed" | cut -d : -f 1 | while read -r place; do
+    file=$(sed -n "${place}p" "$work/cached-files")
+    printf 'reseal: dropping a package that its index does not name: %s\n' "${file##*/}"
+    rm -f -- "$file"
+    : >"$work/dropped"
+done
+exit 1

@@ -163,7 +163,7 @@ pub(crate) fn run_all(args: &[String]) -> Result<(), String> {
                 };
                 let sample = field.measure(*contestant, &image, &tag(mode))?;
                 say(&format!(
-                    "   {} {mode}: {:.1} s",
+                    "   {} {mode}: {:.2} s",
                     contestant.name(),
                     sample.seconds
                 ));

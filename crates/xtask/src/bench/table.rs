@@ -39,7 +39,7 @@ impl Table {
                     text,
                     "| {contestant}, {mode} | {} | {} | {ratio} | {} | {} | {} | {} | {} | {} | {} |",
                     samples.len(),
-                    spread(samples, 1, |one| one.seconds),
+                    spread(samples, 2, |one| one.seconds),
                     spread(samples, 0, |one| units(one.memory, 1_048_576)),
                     spread(samples, 0, |one| units(one.requests, 1)),
                     spread(samples, 1, |one| units(one.sent, 1_000_000)),
@@ -131,12 +131,12 @@ mod tests {
         let text = table.render("linux/amd64");
         assert!(
             text.contains(
-                "| floor, cold | 3 | 3.0 (2.0–4.0) | 1.00 | 1 | 3 | 2.0 | 0.0 | 0.00 | 1 | 2 |"
+                "| floor, cold | 3 | 3.00 (2.00–4.00) | 1.00 | 1 | 3 | 2.0 | 0.0 | 0.00 | 1 | 2 |"
             ),
             "{text}"
         );
         assert!(
-            text.contains("| reseal, cold | 3 | 6.0 (4.0–8.0) | 2.00 |"),
+            text.contains("| reseal, cold | 3 | 6.00 (4.00–8.00) | 2.00 |"),
             "{text}"
         );
     }
