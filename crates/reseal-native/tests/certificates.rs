@@ -112,6 +112,7 @@ fn lay(more: &[Entry]) -> Result<BTreeMap<String, String>, String> {
         new: BTreeSet::new(),
         architecture: "amd64",
         scripts: Scripts::Assume,
+        ahead: false,
     };
     let mut raw = Vec::new();
     let laid = lay_down(&order, &mut raw).map_err(|error| error.to_string())?;

@@ -10,7 +10,7 @@ use crate::{
     engine::{Chosen, Engine, EngineChoice, choose},
     error::PipelineError,
     event::{Event, Events, Stage},
-    native::{self, Native},
+    native::{self, Native, Way},
     settings::{Builder, Builders, PatchSettings},
     solve::{Building, Failed, Job, Solved, configure, upgrade},
     source::Source,
@@ -360,6 +360,7 @@ async fn lay_down<'a>(
         source, settings, ..
     } = making;
     let engine = Native::open(source, &settings.input, &settings.native, making.events)?;
+    let alone = laid.len() == 1;
     let runs = laid.iter().map(|(job, why, other)| {
         let engine = &engine;
         async move {
@@ -367,7 +368,12 @@ async fn lay_down<'a>(
             making
                 .events
                 .send(Event::Started(Stage::LayDown, Some(platform.clone())));
-            let result = engine.run(job, making.folder, other.is_some()).await;
+            let way = Way {
+                folder: making.folder,
+                may_configure: other.is_some(),
+                alone,
+            };
+            let result = engine.run(job, way).await;
             making
                 .events
                 .send(Event::Finished(Stage::LayDown, Some(platform.clone())));

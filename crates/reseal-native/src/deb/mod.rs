@@ -1,5 +1,6 @@
 //! A Debian package (deb(5)): `debian-binary`, then one tar of control files, then one of the files themselves.
 
+mod ahead;
 mod ar;
 mod control;
 
@@ -8,6 +9,7 @@ use std::io::{BufReader, Cursor, Read};
 use flate2::read::MultiGzDecoder;
 use liblzma::{read::XzDecoder, stream::Stream};
 
+pub(crate) use ahead::Ahead;
 pub use ar::{Ar, ArMember, Contents};
 pub use control::{ControlFile, ControlFiles, Fields};
 

@@ -21,6 +21,7 @@ use reseal_pkg::dpkg::{Package, Relations, State};
 use reseal_rootfs::{Node, NodeKind, Tree};
 
 use crate::database::{Interests, conffiles};
+use crate::deb::Ahead;
 use crate::order::{Effect, Laid, Order, Proof};
 use crate::owners::{Owners, Unit};
 use crate::raw::{Attributes, Raw};
@@ -52,9 +53,16 @@ pub fn lay_down(order: &Order<'_>, out: &mut dyn Write) -> Result<Laid, NativeEr
         parts.push(part);
     }
     run.check_instances(&parts)?;
-    for part in &parts {
-        run.unpack(part).map_err(|stop| stop.of(part.deb.name))?;
-    }
+    std::thread::scope(|scope| {
+        let mut data = None;
+        for (place, part) in parts.iter().enumerate() {
+            let next = parts.get(place + 1).filter(|_| order.ahead);
+            let next = next.and_then(|next| Ahead::start(scope, next.deb));
+            run.unpack(part, std::mem::replace(&mut data, next))
+                .map_err(|stop| stop.of(part.deb.name))?;
+        }
+        Ok::<_, NativeError>(())
+    })?;
     run.check_vanished()?;
     run.finish(&parts)
 }

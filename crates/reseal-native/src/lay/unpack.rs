@@ -15,7 +15,7 @@ use super::stop::{Stop, malformed};
 use super::{Part, Placed, Run, hex, node};
 use crate::ArchiveError;
 use crate::database::{Conffile, conffiles};
-use crate::deb::{bounded, with_data};
+use crate::deb::{Ahead, bounded, with_data};
 use crate::raw::{Attributes, Digests, Hashing};
 use crate::settings::Override;
 use crate::view::{Place, Seen};
@@ -65,19 +65,22 @@ pub(super) struct Pending {
 }
 
 impl Run<'_, '_, '_> {
-    /// Unpacks a package and, unless it is left to dpkg, configures it.
-    pub(super) fn unpack(&mut self, part: &Part<'_>) -> Result<(), Stop> {
+    /// Unpacks a package, whose data may be on its way already, and, unless it is left to dpkg, configures it.
+    pub(super) fn unpack(&mut self, part: &Part<'_>, data: Option<Ahead>) -> Result<(), Stop> {
         let mut work = Work {
             conffiles: self.declared(part),
             ..Work::default()
         };
         self.activate_by_control(part);
-        let deb = (part.deb.open)().map_err(ArchiveError::Read)?;
-        with_data(deb, |data| {
+        let visit = |data: &mut dyn Read| {
             try_visit(data, Meaning::Plain, &mut |member, contents| {
                 self.member(part, &mut work, member, contents)
             })
-        })?;
+        };
+        match data {
+            Some(data) => data.with(visit),
+            None => with_data((part.deb.open)().map_err(ArchiveError::Read)?, visit),
+        }?;
         self.look_again(part, &work)?;
         self.remove_old(part, &mut work)?;
         let unit = &mut self.units[part.unit];

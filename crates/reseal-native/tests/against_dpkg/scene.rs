@@ -216,6 +216,8 @@ impl Scene {
                 new: BTreeSet::new(),
                 architecture: architecture.trim_end(),
                 scripts: self.scripts,
+                // Neither the order nor who unpacks shows.
+                ahead: reverse,
             };
             let mut raw = Vec::new();
             let laid = lay_down(&order, &mut raw)?;

@@ -174,6 +174,7 @@ pub(crate) fn lay(bytes: &[u8], more: &[Entry]) -> Result<(Laid, Vec<u8>), Nativ
         new: BTreeSet::new(),
         architecture: "amd64",
         scripts: Scripts::Refuse,
+        ahead: false,
     };
     let mut raw = Vec::new();
     Ok((lay_down(&order, &mut raw)?, raw))

@@ -261,13 +261,14 @@ impl Image {
             .is_some_and(|id| !matches!(id.trim_ascii(), b"" | b"uninitialized"))
     }
 
-    /// Lays the packages down into a raw layer, or into nothing to see whether they qualify.
+    /// Lays the packages down into a raw layer, or into nothing to see whether they qualify; with `ahead` on two processors.
     pub(super) async fn lay_down(
         &self,
         chosen: &Chosen,
         files: Vec<PathBuf>,
         raw: Option<&Path>,
         scripts: Scripts,
+        ahead: bool,
     ) -> Result<Laid, Failure> {
         let (tree, database) = (self.tree.clone(), self.database.clone());
         let (architecture, packages) = (self.architecture.clone(), chosen.packages.clone());
@@ -292,7 +293,7 @@ impl Image {
                     architecture: &package.architecture,
                     version: &package.version,
                     sha256: hex(&package.digest),
-                    open: open as &dyn Fn() -> io::Result<Box<dyn Read>>,
+                    open: open as &(dyn Fn() -> io::Result<Box<dyn Read>> + Sync),
                 })
                 .collect();
             let order = Order {
@@ -306,6 +307,7 @@ impl Image {
                     .collect(),
                 architecture: &architecture,
                 scripts,
+                ahead,
             };
             let mut out: Box<dyn io::Write> = match &raw {
                 Some(raw) => Box::new(BufWriter::new(File::create(raw).map_err(io)?)),

@@ -131,6 +131,18 @@ pub(crate) struct Native<'a> {
     cache: Cache,
 }
 
+/// How a platform is laid down.
+#[derive(Clone, Copy)]
+pub(crate) struct Way<'a> {
+    /// Where the raw layer goes.
+    pub(crate) folder: &'a Path,
+    /// Packages with unknown scripts are left unpacked where that is enough, for [`Ingredients::unconfigured`] to be
+    /// configured on a builder.
+    pub(crate) may_configure: bool,
+    /// No other platform is laid down meanwhile: a second processor and the memory of a second one are free.
+    pub(crate) alone: bool,
+}
+
 /// A platform that is ready to be laid down.
 pub(crate) struct Prepared {
     image: deb::Image,
@@ -230,19 +242,12 @@ impl<'a> Native<'a> {
             .fetch(chosen, &plan.platform.to_string())
             .await?;
         let scripts = self.settings.scripts;
-        image.lay_down(chosen, files, None, scripts).await.map(drop)
+        let laid = image.lay_down(chosen, files, None, scripts, false).await;
+        laid.map(drop)
     }
 
-    /// Patches one platform; the raw layer goes into `folder`.
-    ///
-    /// With `may_configure` packages with unknown scripts are left unpacked where that is enough, for
-    /// [`Ingredients::unconfigured`] to be configured on a builder.
-    pub(crate) async fn run(
-        &self,
-        job: &Job,
-        folder: &Path,
-        may_configure: bool,
-    ) -> Result<Solved, Failure> {
+    /// Patches one platform.
+    pub(crate) async fn run(&self, job: &Job, way: Way<'_>) -> Result<Solved, Failure> {
         let Prepared {
             image,
             repositories,
@@ -262,12 +267,14 @@ impl<'a> Native<'a> {
         }
         let name = job.platform.platform.to_string();
         let files = repositories.fetch(&chosen, &name).await?;
-        let raw = folder.join(format!("native-{}.tar", job.place));
+        let raw = way.folder.join(format!("native-{}.tar", job.place));
         let scripts = match self.settings.scripts {
-            Scripts::Refuse if may_configure => Scripts::Configure,
+            Scripts::Refuse if way.may_configure => Scripts::Configure,
             scripts => scripts,
         };
-        let laid = image.lay_down(&chosen, files, Some(&raw), scripts).await?;
+        let laid = image
+            .lay_down(&chosen, files, Some(&raw), scripts, way.alone)
+            .await?;
         solved.raw = Some(raw);
         solved.native = Some(Box::new(Ingredients {
             packages: chosen.packages,

@@ -184,12 +184,13 @@ fn laid(run: &Run<'_>, tree: &Tree, database: &Database, debs: &[Fetched]) -> Re
                 architecture: &deb.architecture,
                 version: &deb.version,
                 sha256: &deb.digest,
-                open: open as &dyn Fn() -> io::Result<Box<dyn Read>>,
+                open: open as &(dyn Fn() -> io::Result<Box<dyn Read>> + Sync),
             })
             .collect(),
         new: BTreeSet::new(),
         architecture: run.architecture,
         scripts: Scripts::Assume,
+        ahead: true,
     };
     lay_down(&order, &mut io::sink()).map_err(|error| error.to_string())
 }
