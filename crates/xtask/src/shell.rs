@@ -38,9 +38,19 @@ pub(crate) fn command<S: AsRef<OsStr>>(
 }
 
 /// Returns a `cargo` command of the toolchain that runs this program.
+///
+/// What cargo says about this program is not passed on: to `ring` it would be a reason to be built again, with all above
+/// it, each time that cargo is called from here and by hand in turn.
 pub(crate) fn cargo<const N: usize>(args: [&str; N]) -> Command {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    command(&cargo, args)
+    let mut command = command(&cargo, args);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
+    command
 }
 
 /// Runs a command with this program's own standard streams; anything but success is an error.
