@@ -1,10 +1,10 @@
 //! `cargo xtask bench`: reseal beside its peer and beside the least that can be done.
 //!
 //! The contestants patch the same packages of the same image and push to the same registry: the *floor* (one hand-written
-//! `RUN apt-get` line through buildctl), copa, and both engines of reseal; all but the native one on the same daemon. Their
-//! runs are interleaved, so that a busy minute of the machine hits all. Cold is after `buildctl prune --all`, and with an
-//! empty cache folder; warm has the base unpacked and asks for the package indexes anew; again is the patched image patched
-//! once more. Medians are written with the least and the greatest value.
+//! `RUN apt-get` line through buildctl), copa, and both engines of reseal, for two platforms also as chosen by default; all but
+//! the native one on the same daemon. Their runs are interleaved, so that a busy minute of the machine hits all. Cold is after
+//! `buildctl prune --all`, and with an empty cache folder; warm has the base unpacked and asks for the package indexes anew;
+//! again is the patched image patched once more. Medians are written with the least and the greatest value.
 
 mod measure;
 mod table;
@@ -62,6 +62,8 @@ enum Contestant {
     Copa,
     Buildkit,
     Native,
+    /// With the engines as they are chosen by default: for platforms that the daemon would emulate, the native one.
+    Default,
 }
 
 impl Contestant {
@@ -71,6 +73,7 @@ impl Contestant {
             Self::Copa => "copa 0.14.2",
             Self::Buildkit => "reseal buildkit",
             Self::Native => "reseal native",
+            Self::Default => "reseal",
         }
     }
 }
@@ -147,6 +150,10 @@ pub(crate) fn run_all(args: &[String]) -> Result<(), String> {
     if options.copa {
         contestants.insert(1, Contestant::Copa);
     }
+    // On one platform that is the same as through BuildKit.
+    if options.both {
+        contestants.push(Contestant::Default);
+    }
     let mut table = Table::default();
     for round in 0..options.runs {
         for contestant in &contestants {
@@ -155,7 +162,7 @@ pub(crate) fn run_all(args: &[String]) -> Result<(), String> {
                 |state: &str| format!("{}-{round}-{state}", contestant.name().replace(' ', "-"));
             for mode in ["cold", "warm", "again"] {
                 let image = match (mode, contestant) {
-                    ("again", Contestant::Buildkit | Contestant::Native) => {
+                    ("again", Contestant::Buildkit | Contestant::Native | Contestant::Default) => {
                         field.tagged(&tag("warm"))?
                     }
                     ("again", _) => continue,
@@ -342,7 +349,7 @@ impl Field {
                 }
                 run
             }
-            Contestant::Buildkit | Contestant::Native => {
+            Contestant::Buildkit | Contestant::Native | Contestant::Default => {
                 let mut run = command(
                     &self.reseal.display().to_string(),
                     [
@@ -358,13 +365,15 @@ impl Field {
                         "none",
                     ],
                 );
-                if contestant == Contestant::Native {
-                    run.args(["--engine", "native", "--cache-dir"]);
-                    run.arg(self.cache());
-                } else {
+                run.arg("--cache-dir").arg(self.cache());
+                match contestant {
+                    Contestant::Native => run.args(["--engine", "native"]),
                     // Fresh indexes in every run, like the others.
-                    run.args(["--engine", "buildkit", "--addr", address, "--no-cache"]);
-                }
+                    Contestant::Buildkit => {
+                        run.args(["--engine", "buildkit", "--addr", address, "--no-cache"])
+                    }
+                    _ => run.args(["--addr", address, "--no-cache"]),
+                };
                 for report in &self.reports {
                     run.arg("--report").arg(report);
                 }
