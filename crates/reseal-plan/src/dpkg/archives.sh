@@ -15,6 +15,11 @@ set -f
 
 # The third version of what apt tells: settings, an empty line, and for each package its name, the old version with its
 # architecture and multi-arch, a sign, the same of the new one, and the file.
+read -r first
+[ "$first" = 'VERSION 3' ] || {
+    printf 'reseal: this apt does not tell what it hands to dpkg: %s\n' "$first"
+    exit 1
+}
 sed '1,/^$/d' | while read -r name _ _ _ _ version architecture _ file; do
     case $files in
         *" $file "*)
