@@ -54,7 +54,7 @@ clean_cache() {
         -exec rm -rf -- {} +
 }
 
-# Tells which files these are, by number, size and time; nothing if there are none.
+# Tells which files the indexes are, by number, size and time; nothing if there are none.
 identities() {
     [ ! -e "$1" ] || stat -c '%i %s %Y %n' -- "$@"
 }
@@ -156,6 +156,10 @@ restore_marks() {
 }
 
 upgrade() {
+    # What has the name of one of these is compared before dpkg sees it.
+    set +f
+    printf '%s\n' /var/cache/apt/archives/*.deb >"$work/archives"
+    set -f
     case $mode in
         report)
             # shellcheck disable=SC2046 # one name a line, checked against the grammar; globbing is off
@@ -170,9 +174,6 @@ say 'upgrading'
 marks=/var/lib/apt/extended_states
 automatic >"$work/automatic"
 [ ! -e "$marks" ] || cp "$marks" "$work/marks"
-set +f
-identities /var/cache/apt/archives/*.deb >"$work/archives"
-set -f
 if ! upgrade; then
     # A cached package that was not the one of its index is gone, and dpkg has seen none: it is fetched now.
     [ -e "$work/dropped" ] || stop 93 'could not upgrade the packages'

@@ -8,10 +8,7 @@ set -euf
 work=/run/reseal/work
 
 : >"$work/cached"
-set +f
-files=" $(stat -c '%i %s %Y %n' -- /var/cache/apt/archives/*.deb 2>/dev/null |
-    grep -x -F -f "$work/archives" | cut -d ' ' -f 4- | tr '\n' ' ')"
-set -f
+files=" $(tr '\n' ' ' <"$work/archives")"
 
 # The third version of what apt tells: settings, an empty line, and for each package its name, the old version with its
 # architecture and multi-arch, a sign, the same of the new one, and the file.
