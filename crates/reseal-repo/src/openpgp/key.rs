@@ -32,7 +32,7 @@ pub(super) fn subkey_refused(
     if let Some(why) = certificate_refused(key, now) {
         return Some(why);
     }
-    let binds = |signature: &&Signature| {
+    let binds = |signature: &Signature| {
         signature
             .verify_subkey_binding(&key.primary_key, &subkey.key)
             .is_ok()
@@ -41,7 +41,7 @@ pub(super) fn subkey_refused(
         .signatures
         .iter()
         .filter(|s| s.typ() == Some(SignatureType::SubkeyRevocation))
-        .any(|s| binds(&s))
+        .any(binds)
     {
         return Some("the key is revoked".to_owned());
     }
@@ -51,7 +51,7 @@ pub(super) fn subkey_refused(
             .iter()
             .filter(|s| s.typ() == Some(SignatureType::SubkeyBinding))
             .filter(|s| in_force(s, now)),
-        |s| binds(&s),
+        binds,
     );
     let Some(binding) = binding else {
         return Some("the key does not belong to its certificate".to_owned());
