@@ -49,7 +49,7 @@ fn patched(site: &Site) -> (String, String) {
         "--package",
         PACKAGE,
     ];
-    let output = Site::run(&args, &site.new_daemon());
+    let output = site.reseal(&args);
     let log = text(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{log}");
     let result = serde_json::from_slice(&output.stdout).expect("a result");
