@@ -211,7 +211,7 @@ mod tests {
         let facts = libraries.facts["usr/lib/libbig.so.1"].as_ref().unwrap();
         assert_eq!(facts.soname.as_deref(), Some("libbig.so.1"));
         // Where the names are in the beginning, once is enough.
-        let bytes = library(size, 1 << 20);
+        let bytes = library(size, 1 << 19);
         assert!(
             libraries
                 .read("usr/lib/libbig.so.2", &peeked(&bytes, Vec::new()))

