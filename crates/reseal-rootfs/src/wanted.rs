@@ -19,6 +19,17 @@ pub(crate) fn is_of_use(path: &str, size: u64) -> bool {
     size <= CERTIFICATE_LIMIT && CERTIFICATES.iter().any(|folder| path.starts_with(folder))
 }
 
+/// Where dpkg has what it knows of each package.
+const INFO: &str = "var/lib/dpkg/info/";
+/// What lies there for building other packages and for asking questions: more than all the rest together, and read by
+/// nothing that unpacks.
+const NOT_FOR_UNPACKING: [&str; 3] = [".shlibs", ".symbols", ".templates"];
+
+/// Tells whether the contents of a file are of no use, though it lies among those that are.
+pub(crate) fn is_of_no_use(path: &str) -> bool {
+    path.starts_with(INFO) && NOT_FOR_UNPACKING.iter().any(|end| path.ends_with(end))
+}
+
 /// Returns the files whose contents tell what an image has installed, from where it would install more, and which files
 /// are derived from all packages.
 pub fn wanted() -> Wanted {
@@ -47,7 +58,7 @@ pub fn wanted() -> Wanted {
             "etc/ld.so.conf.d/",
             "usr/share/keyrings/",
             "var/lib/dpkg/alternatives/",
-            "var/lib/dpkg/info/",
+            INFO,
             "var/lib/dpkg/status.d/",
             "var/lib/dpkg/triggers/",
             "var/lib/dpkg/updates/",
@@ -59,6 +70,19 @@ pub fn wanted() -> Wanted {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_only_builds_and_questions_need_is_left_out() {
+        for (path, no_use) in [
+            ("var/lib/dpkg/info/libc6:amd64.symbols", true),
+            ("var/lib/dpkg/info/tzdata.templates", true),
+            ("var/lib/dpkg/info/tzdata.list", false),
+            ("var/lib/dpkg/info/tzdata.md5sums", false),
+            ("etc/apt/apt.conf.d/my.templates", false),
+        ] {
+            assert_eq!(is_of_no_use(path), no_use, "{path}");
+        }
+    }
 
     #[test]
     fn what_is_wanted_is_named_by_clean_paths() {

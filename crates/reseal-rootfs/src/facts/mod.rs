@@ -9,7 +9,7 @@ use reseal_oci::layer::{EntryKind, LayerError, Meaning, Visited, Wanted, try_vis
 
 use crate::RootfsError;
 use crate::error::shown;
-use crate::wanted::is_of_use;
+use crate::wanted::{is_of_no_use, is_of_use};
 use record::{Reader, Writer};
 pub(crate) use record::{Record, What};
 
@@ -94,7 +94,7 @@ fn record<'a>(
     let id = |id| {
         u32::try_from(id).map_err(|_| RootfsError::conflict(member.path, "its owner is no user"))
     };
-    let takes = wanted.takes(member.path);
+    let takes = wanted.takes(member.path) && !is_of_no_use(member.path);
     let link = member.link.unwrap_or_default();
     let what = match member.kind {
         EntryKind::File => file(member, contents, wanted, takes)?,

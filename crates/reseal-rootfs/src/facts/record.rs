@@ -9,7 +9,7 @@ use crate::RootfsError;
 
 /// Names the form and its version. A form that says more or other things gets another one, so that old facts are read
 /// again instead of misread.
-const MAGIC: &[u8] = b"reseal-layer-facts 3\n";
+const MAGIC: &[u8] = b"reseal-layer-facts 4\n";
 /// Stands after the last entry.
 const END: u8 = 0xff;
 
