@@ -63,14 +63,14 @@ impl SourcePlatform {
     pub(crate) fn facts(
         &self,
         os: OsRelease,
-        database: Database,
+        database: impl Into<Arc<Database>>,
         previous: Option<Database>,
     ) -> Facts {
         Facts {
             platform: self.platform.clone(),
             source_digest: self.manifest.raw.digest.clone(),
             os,
-            database,
+            database: database.into(),
             previous,
         }
     }

@@ -1,5 +1,7 @@
 //! What a plan is made from: the image as its own files tell it.
 
+use std::sync::Arc;
+
 use reseal_oci::{Digest, Platform};
 use reseal_pkg::{OsRelease, dpkg::Database};
 
@@ -12,8 +14,8 @@ pub struct Facts {
     pub source_digest: Digest,
     /// Its os-release.
     pub os: OsRelease,
-    /// Its package database.
-    pub database: Database,
+    /// Its package database, shared with whoever else needs it for as long.
+    pub database: Arc<Database>,
     /// The database of an earlier patch that this one replaces; what that had upgraded stays upgraded.
     pub previous: Option<Database>,
 }

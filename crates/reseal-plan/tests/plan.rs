@@ -29,7 +29,7 @@ fn facts(stanzas: &[String]) -> Facts {
         platform: "linux/amd64".parse().expect("a platform"),
         source_digest: Digest::of(b"image"),
         os: OsRelease::parse(b"ID=debian\nVERSION_ID=\"12\"\n").expect("os-release"),
-        database: database(stanzas),
+        database: database(stanzas).into(),
         previous: None,
     }
 }

@@ -116,5 +116,8 @@ pub(crate) fn bounded(
             "`{what}` is larger than the {limit} bytes that are read"
         )));
     }
-    Ok(out.into_inner())
+    // Many are held at once, and a buffer that grew is up to twice as large.
+    let mut out = out.into_inner();
+    out.shrink_to_fit();
+    Ok(out)
 }

@@ -39,7 +39,7 @@ const PARALLEL: usize = 4;
 pub(super) struct Image {
     tree: Arc<Tree>,
     /// The package database.
-    pub database: Database,
+    pub database: Arc<Database>,
     /// dpkg's name of its architecture.
     architecture: String,
     /// The other architectures that it takes packages of.
@@ -69,6 +69,11 @@ impl Chosen {
             packages,
             ..Self::default()
         }
+    }
+
+    /// Drops what is needed only to fetch the packages.
+    pub(super) fn forget_candidates(&mut self) {
+        self.candidates = Vec::new();
     }
 }
 
@@ -117,7 +122,7 @@ impl Image {
             .collect();
         Ok(Self {
             tree: Arc::new(tree),
-            database,
+            database: Arc::new(database),
             architecture,
             foreign,
             platform: platform.to_owned(),

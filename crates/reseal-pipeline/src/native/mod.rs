@@ -252,7 +252,7 @@ impl<'a> Native<'a> {
             image,
             repositories,
             plan,
-            chosen,
+            mut chosen,
         } = self.prepare(job).await?;
         let mut solved = Solved {
             place: job.place,
@@ -267,6 +267,9 @@ impl<'a> Native<'a> {
         }
         let name = job.platform.platform.to_string();
         let files = repositories.fetch(&chosen, &name).await?;
+        // What they were chosen from, and the keyrings, would only take memory from now on.
+        chosen.forget_candidates();
+        drop(repositories);
         let raw = way.folder.join(format!("native-{}.tar", job.place));
         let scripts = match self.settings.scripts {
             Scripts::Refuse if way.may_configure => Scripts::Configure,

@@ -5,7 +5,7 @@ mod classify;
 mod configure;
 mod upgrade;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use reseal_pkg::dpkg::Database;
 use reseal_plan::PlatformPlan;
@@ -26,7 +26,7 @@ pub(crate) struct Solved {
     /// Its plan.
     pub plan: PlatformPlan,
     /// The package database before.
-    pub before: Database,
+    pub before: Arc<Database>,
     /// Links such as `lib` → `usr/lib`.
     pub aliases: Vec<(String, String)>,
     /// The raw layer; `None` when nothing was to do.
