@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use reseal_proto::control::control_client::ControlClient;
-use reseal_proto::control::{InfoRequest, ListWorkersRequest};
+use reseal_proto::control::{DiskUsageRequest, InfoRequest, ListWorkersRequest};
 use reseal_proto::gateway::llb_bridge_client::LlbBridgeClient;
 use reseal_proto::pb;
 use tonic::Code;
@@ -120,6 +120,30 @@ impl Client {
         })
         .await?;
         Ok(found)
+    }
+
+    /// Tells whether the daemon has an image unpacked that it pulled by this digest of its manifest.
+    ///
+    /// No call says so in so many words: the daemon names the image in the description of the layers that came with it,
+    /// and a layer that it has only heard of has no size. An image all of whose layers came with others is not found.
+    pub async fn has_unpacked(&self, digest: &str) -> Result<bool, BuildError> {
+        let request = DiskUsageRequest {
+            filter: vec![format!("description~=\"{digest}\"")],
+            ..DiskUsageRequest::default()
+        };
+        let answer = self
+            .control()
+            .disk_usage(request)
+            .await
+            .map_err(|error| status::classify(&error))?;
+        let of_image = format!("@{digest}");
+        let mut layers = answer
+            .into_inner()
+            .record
+            .into_iter()
+            .filter(|record| record.description.ends_with(&of_image))
+            .peekable();
+        Ok(layers.peek().is_some() && layers.all(|record| record.size > 0))
     }
 
     pub(crate) fn authority(&self) -> std::io::Result<Authority> {

@@ -22,6 +22,7 @@ mod fetch;
 mod gate;
 mod history;
 mod layout_source;
+mod listed;
 mod lock;
 mod make;
 mod native;

@@ -10,6 +10,7 @@ use crate::{
     engine::{Chosen, Engine, EngineChoice, choose},
     error::PipelineError,
     event::{Event, Events, Stage},
+    listed,
     native::{self, Native, Way},
     settings::{Builder, Builders, PatchSettings},
     solve::{Building, Failed, Job, Solved, configure, upgrade},
@@ -85,11 +86,11 @@ pub(crate) async fn make(
             }
         }
     }
-    let builders = connected.map(|(builders, _)| builders).unwrap_or_default();
+    let connected = connected.map(|(builders, _)| builders).unwrap_or_default();
     let mut made = Made::default();
     let (solved, native) = join(
-        upgrade_on_builders(placed, &builders, making),
-        lay_down(&laid, making),
+        upgrade_on_builders(placed, &connected, making),
+        lay_down(&laid, &connected, builders, making),
     )
     .await;
     solved?.into(&mut made);
@@ -109,8 +110,8 @@ pub(crate) async fn make(
     }
     let refused: Vec<Placed<'_>> = refused.into_iter().map(|(placed, _)| placed).collect();
     let (upgraded, configured) = join(
-        upgrade_on_builders(refused, &builders, making),
-        configure_on_builders(unpacked, &builders, making),
+        upgrade_on_builders(refused, &connected, making),
+        configure_on_builders(unpacked, &connected, making),
     )
     .await;
     upgraded?.into(&mut made);
@@ -325,7 +326,7 @@ fn layers_of(folder: &Path, builder: usize, first: &Job) -> Result<PathBuf, Pipe
 }
 
 impl<'a> Making<'a> {
-    fn building(self, builder: &'a Builder, folder: &'a Path) -> Building<'a> {
+    pub(crate) fn building(self, builder: &'a Builder, folder: &'a Path) -> Building<'a> {
         Building {
             builder,
             source: self.source,
@@ -350,6 +351,8 @@ struct Laid<'a> {
 /// Lays packages down, all platforms side by side.
 async fn lay_down<'a>(
     laid: &[(&'a Job, String, Option<Place>)],
+    connected: &[Builder],
+    builders: &dyn Builders,
     making: Making<'_>,
 ) -> Result<Laid<'a>, PipelineError> {
     let mut out = Laid::default();
@@ -359,7 +362,9 @@ async fn lay_down<'a>(
     let Making {
         source, settings, ..
     } = making;
-    let engine = Native::open(source, &settings.input, &settings.native, making.events)?;
+    let mut engine = Native::open(source, &settings.input, &settings.native, making.events)?;
+    let jobs: Vec<&Job> = laid.iter().map(|(job, ..)| *job).collect();
+    engine.take(listed::ask(&jobs, &engine, connected, builders, making).await);
     let alone = laid.len() == 1;
     let runs = laid.iter().map(|(job, why, other)| {
         let engine = &engine;

@@ -33,7 +33,7 @@ mod tree;
 mod wanted;
 
 pub use error::RootfsError;
-pub use facts::LayerFacts;
+pub use facts::{LayerFacts, Listing};
 pub use node::{Node, NodeKind};
 pub use reseal_oci::layer::Wanted;
 pub use tree::Tree;

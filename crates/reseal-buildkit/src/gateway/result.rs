@@ -27,14 +27,22 @@ pub struct Stat {
     pub size: i64,
     /// The target, for a symbolic link.
     pub linkname: String,
+    /// The owner.
+    pub uid: u32,
+    /// The owner's group.
+    pub gid: u32,
+    /// The modification time, in seconds since 1970, fractions cut off.
+    pub mtime: i64,
 }
 
 impl Stat {
     const DIRECTORY: u32 = 1 << 31;
     const SYMLINK: u32 = 1 << 27;
+    const DEVICE: u32 = 1 << 26;
+    const FIFO: u32 = 1 << 25;
     /// Every bit that stands for a type: directory, symlink, device, pipe, socket, character device, irregular.
     const TYPE: u32 =
-        Self::DIRECTORY | Self::SYMLINK | 1 << 26 | 1 << 25 | 1 << 24 | 1 << 21 | 1 << 19;
+        Self::DIRECTORY | Self::SYMLINK | Self::DEVICE | Self::FIFO | 1 << 24 | 1 << 21 | 1 << 19;
 
     /// Whether this is a directory.
     pub fn is_dir(&self) -> bool {
@@ -44,6 +52,25 @@ impl Stat {
     /// Whether this is a symbolic link.
     pub fn is_symlink(&self) -> bool {
         self.mode & Self::SYMLINK != 0
+    }
+
+    /// Whether this is a character or block device.
+    pub fn is_device(&self) -> bool {
+        self.mode & Self::DEVICE != 0
+    }
+
+    /// Whether this is a named pipe.
+    pub fn is_fifo(&self) -> bool {
+        self.mode & Self::FIFO != 0
+    }
+
+    /// The twelve permission bits as POSIX has them: Go keeps set-user-ID, set-group-ID and the sticky bit elsewhere.
+    pub fn permissions(&self) -> u32 {
+        let special = [(1 << 23, 0o4000), (1 << 22, 0o2000), (1 << 20, 0o1000)];
+        special
+            .iter()
+            .filter(|(go, _)| self.mode & go != 0)
+            .fold(self.mode & 0o777, |mode, (_, posix)| mode | posix)
     }
 
     /// Whether this is a regular file.
@@ -58,6 +85,9 @@ impl From<fsutil::Stat> for Stat {
             mode: stat.mode,
             size: stat.size,
             linkname: stat.linkname,
+            uid: stat.uid,
+            gid: stat.gid,
+            mtime: stat.mod_time.div_euclid(1_000_000_000),
         }
     }
 }

@@ -26,10 +26,58 @@ pub(super) async fn tree(
         .buffered(AT_ONCE)
         .try_collect()
         .await?;
+    stack(layers, platform).await
+}
+
+/// Puts layers onto each other, the bottom one first.
+pub(super) async fn stack(layers: Vec<LayerFacts>, platform: &str) -> Result<Tree, PipelineError> {
     let stacked = tokio::task::spawn_blocking(move || Tree::stack(layers))
         .await
         .expect("stacking layers does not panic");
     stacked.map_err(unusable(platform))
+}
+
+/// The name under which it is remembered what a layer says.
+fn of_layer(layer: &Descriptor) -> String {
+    format!("layer-facts {}", layer.digest)
+}
+
+/// Returns how many bytes of layers were never read.
+pub(super) fn unread(manifest: &ImageManifest, cache: &Cache) -> u64 {
+    manifest
+        .layers
+        .iter()
+        .filter(|layer| !cache.knows(&of_layer(layer)))
+        .map(|layer| layer.size)
+        .sum()
+}
+
+/// Returns what is remembered under a name; nothing where it cannot be read.
+pub(super) async fn recall(
+    cache: &Cache,
+    name: String,
+    platform: &str,
+) -> Result<Option<LayerFacts>, PipelineError> {
+    let cache = cache.clone();
+    let known = tokio::task::spawn_blocking(move || {
+        let known = cache.recall(&name)?;
+        Ok(known.and_then(|bytes| LayerFacts::from_bytes(bytes).ok()))
+    })
+    .await
+    .expect("reading the cache does not panic");
+    known.map_err(super::repository_error(platform))
+}
+
+/// Remembers facts under a name.
+pub(super) fn remember(
+    cache: &Cache,
+    name: &str,
+    facts: &LayerFacts,
+    platform: &str,
+) -> Result<(), PipelineError> {
+    cache
+        .remember(name, facts.as_bytes())
+        .map_err(super::repository_error(platform))
 }
 
 /// Returns what one layer says. What was remembered and cannot be read is read again from the layer.
@@ -39,21 +87,12 @@ async fn facts(
     cache: &Cache,
     platform: &str,
 ) -> Result<LayerFacts, PipelineError> {
-    let key = format!("layer-facts {}", layer.digest);
-    let (place, name) = (cache.clone(), key.clone());
-    let known = tokio::task::spawn_blocking(move || {
-        let known = place.recall(&name)?;
-        Ok(known.and_then(|bytes| LayerFacts::from_bytes(bytes).ok()))
-    })
-    .await
-    .expect("reading the cache does not panic");
-    if let Some(facts) = known.map_err(super::repository_error(platform))? {
+    let name = of_layer(layer);
+    if let Some(facts) = recall(cache, name.clone(), platform).await? {
         return Ok(facts);
     }
     let facts = read(store, layer, platform).await?;
-    cache
-        .remember(&key, facts.as_bytes())
-        .map_err(super::repository_error(platform))?;
+    remember(cache, &name, &facts, platform)?;
     Ok(facts)
 }
 

@@ -10,6 +10,7 @@ mod deb;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
+    sync::{Mutex, PoisonError},
 };
 
 use reseal_native::Scripts;
@@ -17,11 +18,13 @@ use reseal_oci::Platform;
 use reseal_pkg::OsRelease;
 use reseal_plan::PlatformPlan;
 use reseal_repo::{Cache, RepoError};
+use reseal_rootfs::{LayerFacts, Tree};
 
 use crate::{
     error::PipelineError,
     event::{Event, Events},
     facts::{self, OS_RELEASE},
+    listed::Listed,
     lock::{LockedPackage, LockedPlatform},
     outcome::{PackageSource, PlatformResult},
     planning::{plan, planned},
@@ -129,6 +132,8 @@ pub(crate) struct Native<'a> {
     settings: &'a NativeSettings,
     events: &'a Events,
     cache: Cache,
+    /// What builders told of images.
+    listed: Mutex<Listed>,
 }
 
 /// How a platform is laid down.
@@ -182,7 +187,39 @@ impl<'a> Native<'a> {
             settings,
             events,
             cache,
+            listed: Mutex::default(),
         })
+    }
+
+    /// Returns how many bytes of layers have to be fetched before the files of an image are known.
+    pub(crate) fn unread(&self, job: &Job) -> u64 {
+        base::unread(&job.platform.manifest, &self.cache)
+    }
+
+    /// Returns what a builder told of an image in an earlier run.
+    pub(crate) async fn remembered(
+        &self,
+        job: &Job,
+        address: &str,
+    ) -> Result<Option<LayerFacts>, PipelineError> {
+        let name = job.platform.platform.to_string();
+        base::recall(&self.cache, told(job, address), &name).await
+    }
+
+    /// Remembers what a builder told of an image: for the same image and builder, as nothing proves it.
+    pub(crate) fn remember(
+        &self,
+        job: &Job,
+        address: &str,
+        facts: &LayerFacts,
+    ) -> Result<(), PipelineError> {
+        let name = job.platform.platform.to_string();
+        base::remember(&self.cache, &told(job, address), facts, &name)
+    }
+
+    /// Takes what builders told of images; their layers are not read.
+    pub(crate) fn take(&mut self, listed: Listed) {
+        self.listed = Mutex::new(listed);
     }
 
     /// Reads the image and chooses packages; nothing is laid down yet.
@@ -190,10 +227,8 @@ impl<'a> Native<'a> {
         let platform = &job.platform.platform;
         let name = platform.to_string();
         let store = self.source.store.as_ref();
-        let (tree, previous) = tokio::try_join!(
-            base::tree(store, &job.platform.manifest, &self.cache, &name),
-            facts::previous(store, &job.platform),
-        )?;
+        let (tree, previous) =
+            tokio::try_join!(self.tree(job, &name), facts::previous(store, &job.platform))?;
         let image = deb::Image::new(tree, &name)?;
         let os = os_release(&image, &name)?;
         let facts = job.platform.facts(os, image.database.clone(), previous);
@@ -225,6 +260,20 @@ impl<'a> Native<'a> {
             plan,
             chosen,
         })
+    }
+
+    /// Returns the files of an image: as a builder told them, or from its layers.
+    async fn tree(&self, job: &Job, name: &str) -> Result<Tree, PipelineError> {
+        let told = self
+            .listed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&job.place);
+        if let Some(facts) = told {
+            return base::stack(vec![facts], name).await;
+        }
+        let store = self.source.store.as_ref();
+        base::tree(store, &job.platform.manifest, &self.cache, name).await
     }
 
     /// Finds out whether the packages of a platform qualify, by laying them down into nothing.
@@ -293,6 +342,12 @@ impl<'a> Native<'a> {
         let lock = self.settings.lock.as_ref()?;
         lock.platforms.iter().find(|one| one.platform == *platform)
     }
+}
+
+/// The name under which it is remembered what a builder told of an image.
+fn told(job: &Job, address: &str) -> String {
+    let digest = &job.platform.manifest.raw.digest;
+    format!("image-facts {digest} {address}")
 }
 
 fn os_release(image: &deb::Image, platform: &str) -> Result<OsRelease, PipelineError> {

@@ -3,6 +3,7 @@
 mod build;
 mod classify;
 mod configure;
+mod look;
 mod upgrade;
 
 use std::{path::PathBuf, sync::Arc};
@@ -14,6 +15,7 @@ use crate::{native::Ingredients, reports::Basis, source::SourcePlatform};
 
 pub(crate) use build::Building;
 pub(crate) use configure::configure;
+pub(crate) use look::look;
 pub(crate) use upgrade::upgrade;
 
 /// A platform that failed and may: its position among the source's platforms, and the reason.

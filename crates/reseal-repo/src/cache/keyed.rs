@@ -15,6 +15,11 @@ impl Cache {
         }
     }
 
+    /// Tells whether something was remembered under a name, without reading it.
+    pub fn knows(&self, name: &str) -> bool {
+        self.note(name).is_some()
+    }
+
     /// Remembers something under a name.
     pub fn remember(&self, name: &str, bytes: &[u8]) -> Result<(), RepoError> {
         let digest = self.write(bytes)?;
@@ -42,6 +47,7 @@ mod tests {
             Some(&b"facts"[..])
         );
         assert_eq!(cache.recall("layer y").unwrap(), None);
+        assert!(cache.knows("layer x") && !cache.knows("layer y"));
         let stored = std::fs::read_dir(folder.path().join("sha256")).unwrap();
         std::fs::write(stored.last().unwrap().unwrap().path(), b"other").unwrap();
         assert_eq!(cache.recall("layer x").unwrap(), None);

@@ -1,5 +1,6 @@
 //! What one layer says.
 
+mod listing;
 mod record;
 
 use std::io::Read;
@@ -10,6 +11,7 @@ use reseal_oci::layer::{EntryKind, LayerError, Meaning, Visited, Wanted, try_vis
 use crate::RootfsError;
 use crate::error::shown;
 use crate::wanted::{is_of_no_use, is_of_use};
+pub use listing::Listing;
 use record::{Reader, Writer};
 pub(crate) use record::{Record, What};
 
@@ -36,28 +38,11 @@ impl LayerFacts {
     /// When the archive is malformed or unsafe anywhere, has more entries than any image, or a wanted file is larger than
     /// its limit.
     pub fn from_layer(tar: impl Read, wanted: &Wanted) -> Result<Self, RootfsError> {
-        let mut out = Writer::new();
-        let mut count = 0;
+        let mut facts = Facts::new();
         try_visit(tar, Meaning::Layer, &mut |member, contents| {
-            count += 1;
-            if count > ENTRY_LIMIT {
-                return Err(RootfsError::TooMuch {
-                    what: "entries in a layer",
-                    limit: ENTRY_LIMIT,
-                });
-            }
-            out.push(&record(member, contents, wanted)?);
-            if out.len() > WEIGHT_LIMIT {
-                return Err(RootfsError::TooMuch {
-                    what: "bytes of names and wanted files in a layer",
-                    limit: WEIGHT_LIMIT as u64,
-                });
-            }
-            Ok(())
+            facts.push(&record(member, contents, wanted)?)
         })?;
-        Ok(Self {
-            bytes: out.finish(),
-        })
+        Ok(facts.finish())
     }
 
     /// Takes what [`LayerFacts::as_bytes`] gave.
@@ -83,6 +68,46 @@ impl LayerFacts {
         &self,
     ) -> Result<impl Iterator<Item = Result<Record<'_>, RootfsError>>, RootfsError> {
         Reader::new(&self.bytes)
+    }
+}
+
+/// Facts in the making.
+#[derive(Debug)]
+struct Facts {
+    out: Writer,
+    count: u64,
+}
+
+impl Facts {
+    fn new() -> Self {
+        Self {
+            out: Writer::new(),
+            count: 0,
+        }
+    }
+
+    fn push(&mut self, record: &Record<'_>) -> Result<(), RootfsError> {
+        self.count += 1;
+        if self.count > ENTRY_LIMIT {
+            return Err(RootfsError::TooMuch {
+                what: "entries in a layer",
+                limit: ENTRY_LIMIT,
+            });
+        }
+        self.out.push(record);
+        if self.out.len() > WEIGHT_LIMIT {
+            return Err(RootfsError::TooMuch {
+                what: "bytes of names and wanted files in a layer",
+                limit: WEIGHT_LIMIT as u64,
+            });
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> LayerFacts {
+        LayerFacts {
+            bytes: self.out.finish(),
+        }
     }
 }
 
