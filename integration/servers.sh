@@ -186,13 +186,14 @@ register_arm64() {
   fi
 }
 
-# unpack_docker: dockerd of Debian trixie, the oldest with a usable containerd store, unpacked into the cache and not
-# installed. Prints its folder.
-unpack_docker() {
-  local folder=$CACHE/dockerd-trixie work main
+# unpack NAME SUITE PACKAGE...: Debian packages of a suite, unpacked into the cache and not installed: they do not belong
+# to this machine's suite, or would start a server. Prints the folder. What they need must be on the machine.
+unpack() {
+  local name=$1 suite=$2 folder work package
+  shift 2
+  folder=$CACHE/$name-$suite-$(sha256sum <<<"$*" | cut -c1-16)
   if [[ ! -e $folder/.complete ]]; then
-    say "unpacking dockerd of trixie ..."
-    main=$(mirror main)
+    say "unpacking $name of $suite ..."
     work=$folder.tmp
     rm -rf "$work" && mkdir -p "$work"/{lists/partial,cache/archives/partial,debs,root}
     cat >"$work/apt.conf" <<CONFIG
@@ -200,29 +201,47 @@ Dir::Etc::SourceList "$work/sources.list"; Dir::Etc::SourceParts "/dev/null";
 Dir::State "$work"; Dir::State::Lists "$work/lists"; Dir::State::Status "$work/status"; Dir::Cache "$work/cache";
 Acquire::Check-Valid-Until "false"; Acquire::Languages "none"; APT::Sandbox::User "root";
 CONFIG
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $main trixie main" >"$work/sources.list"
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(mirror main) $suite main" >"$work/sources.list"
     : >"$work/status"
     (
       export APT_CONFIG=$work/apt.conf
       cd "$work/debs" || exit
-      apt-get -qq update && apt-get -qq download docker.io docker-cli containerd
+      apt-get -qq update && apt-get -qq download "$@"
     ) >&2
     for package in "$work"/debs/*.deb; do dpkg -x "$package" "$work/root"; done
     rm -rf "$work"/{lists,cache,debs}
     touch "$work/.complete"
     rm -rf "$folder" && mv "$work" "$folder"
   fi
-  echo "$folder"
+  echo "$folder/root"
+}
+
+# link_clients: the programs by which clients reach a daemon elsewhere, and what stands there for the tests, in a folder
+# of their own: the machine's PATH is none of their business.
+link_clients() {
+  local trixie bookworm program
+  trixie=$(unpack clients trixie docker-buildx kubectl)
+  # Installed, these two would start services. Their libraries are among what up.sh installs.
+  bookworm=$(unpack clients bookworm conmon openssh-server podman)
+  mkdir -p "$RUN/clients"
+  for program in "$trixie/usr/bin/kubectl" "$trixie/usr/libexec/docker/cli-plugins/docker-buildx" \
+    "$bookworm/usr/sbin/sshd" "$bookworm/usr/bin/podman" "$bookworm/usr/bin/conmon" \
+    "$(tool_folder kube)/kube" "$(tool_folder nerdctl)/nerdctl" "$RUN/docker/bin/docker"; do
+    [[ -x $program ]] || die "there is no $program"
+    ln -sfn "$program" "$RUN/clients/"
+  done
+  put_env CLIENTS "$RUN/clients"
 }
 
 start_dockerd() {
   local folder programs=$RUN/docker/bin name
-  folder=$(unpack_docker)
+  # The oldest dockerd with a usable containerd store.
+  folder=$(unpack dockerd trixie docker.io docker-cli containerd)
   mkdir -p "$programs"
   # Only these: the whole of its usr/bin on PATH would shadow the machine's own programs.
   for name in dockerd docker-proxy docker containerd containerd-shim-runc-v2; do
     for place in bin sbin libexec/docker; do
-      [[ ! -x $folder/root/usr/$place/$name ]] || ln -sfn "$folder/root/usr/$place/$name" "$programs/$name"
+      [[ ! -x $folder/usr/$place/$name ]] || ln -sfn "$folder/usr/$place/$name" "$programs/$name"
     done
   done
   cat >"$RUN/docker/daemon.json" <<CONFIG
@@ -238,4 +257,5 @@ CONFIG
   serve dockerd env PATH="$programs:$PATH" dockerd --config-file "$RUN/docker/daemon.json"
   wait_until 60 dockerd curl --silent --fail --unix-socket "$RUN/docker.sock" http://docker/_ping
   put_env DOCKER "unix://$RUN/docker.sock"
+  put_env CONTAINERD "$RUN/docker/exec/containerd/containerd.sock"
 }

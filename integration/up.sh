@@ -40,14 +40,14 @@ wanted=(python3 ca-certificates curl)
 ! patches || wanted+=(mmdebstrap runc)
 ! signs || wanted+=(docker-registry openssl softhsm2)
 ! signs || python3 -c 'import ensurepip' 2>/dev/null || wanted+=(python3-venv)
-! at_least test || wanted+=(arch-test iptables iproute2 qemu-user-static shellcheck skopeo zstd)
+! at_least test || wanted+=(arch-test iptables iproute2 libglib2.0-0 libsubid4 libwrap0 openssh-client qemu-user-static shellcheck skopeo zstd)
 install_packages "${wanted[@]}"
 
 # The tools are built while the first root file system is made: the one waits for the processor, the other for the network.
 tools=(registry)
 ! patches || [[ -n ${BUILDKIT:=$(reachable_buildkit)} && $level == demo ]] || tools+=(buildkit-0.32)
 ! signs || tools+=(crane sigstack rekor2 tsa)
-! at_least test || tools+=(buildkit-0.12 trivydb trivy)
+! at_least test || tools+=(buildkit-0.12 kube nerdctl trivydb trivy)
 ! at_least bench || tools+=(copa)
 "$here/tools/build.sh" "${tools[@]}" >"$RUN/tools.new" &
 building=$!
@@ -90,6 +90,7 @@ fi
 if at_least test; then
   start_buildkitd old "$(tool_folder buildkit-0.12)"
   start_dockerd
+  link_clients
 fi
 
 if at_least test; then
