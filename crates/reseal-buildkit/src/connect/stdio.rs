@@ -246,7 +246,7 @@ impl Child {
     /// The child's end and last words, if there are any.
     pub(super) fn diagnostics(&self) -> Option<String> {
         let record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
-        let words = last_words(&record.output, SHOWN_OUTPUT);
+        let words = last_words(without_usage(&record.output), SHOWN_OUTPUT);
         match (record.status, words.is_empty()) {
             (None, true) => None,
             (None, false) => Some(format!("`{}` says: {words}", self.program)),
@@ -265,7 +265,7 @@ impl Child {
                 let mut ended = self.has_ended.clone();
                 let _ = tokio::time::timeout(GRACE * 2, ended.wait_for(|ended| *ended)).await;
                 let why = self.diagnostics().unwrap_or(why);
-                let hint = hint(&why);
+                let hint = hint(&address, self.program, &why);
                 ConnectError::Unreachable { address, why, hint }
             }
             ConnectError::Timeout {
@@ -288,30 +288,51 @@ impl Child {
     }
 }
 
+/// Leaves out the explanation of all commands and options that many programs print behind an error.
+fn without_usage(output: &[u8]) -> &[u8] {
+    let usage = b"\nUsage:";
+    let end = output.windows(usage.len()).position(|part| part == usage);
+    &output[..end.unwrap_or(output.len())]
+}
+
 /// Next steps for the messages that the programs are known for.
-fn hint(words: &str) -> Option<String> {
-    let text = if words.contains("Host key verification failed") {
-        "connect once by hand with `ssh` to accept the host's key"
-    } else if words.contains("Permission denied (") {
-        "load the key into your SSH agent, or name it in ~/.ssh/config"
-    } else if words.contains("is not running") {
-        "start the container, for example with `docker start`"
-    } else if words.contains("o such container") || words.contains("no container with name") {
-        "check the name with `docker ps -a`, `podman ps -a` or `nerdctl ps -a`"
-    } else if words.contains("annot connect to the Docker daemon") {
-        "start dockerd, or choose another with DOCKER_HOST or DOCKER_CONTEXT"
-    } else if words.contains("buildctl") && words.contains("not found") {
-        "BuildKit's `buildctl` has to be on the PATH over there"
-    } else if words.contains("'buildx' is not a docker command")
-        || words.contains("unknown command: docker buildx")
+fn hint(address: &str, program: &str, words: &str) -> Option<String> {
+    let has = |text: &str| words.contains(text);
+    let is_nerdctl = program == "nerdctl";
+    let text = if has("Host key verification failed") {
+        "connect once by hand with `ssh` to accept the host's key".to_owned()
+    } else if has("Permission denied (") {
+        "load the key into your SSH agent, or name it in ~/.ssh/config".to_owned()
+    } else if has("is not running") || has("on running containers") || has("in a stopped state") {
+        format!("start the container, for example with `{program} start`")
+    } else if (has("o such container") || has("no container with name")) && is_nerdctl {
+        "check the name with `nerdctl ps -a`, and `?namespace=` with `nerdctl namespace ls`"
+            .to_owned()
+    } else if has("o such container") || has("no container with name") {
+        format!("check the name with `{program} ps -a`")
+    } else if has("annot connect to the Docker daemon") {
+        "start dockerd, or choose another with DOCKER_HOST or DOCKER_CONTEXT".to_owned()
+    } else if has("buildctl") && has("not found") && address.starts_with("kube-pod://") {
+        "BuildKit's `buildctl` has to be on the PATH over there; `?container=NAME` chooses among the pod's containers"
+            .to_owned()
+    } else if has("buildctl") && has("not found") {
+        "BuildKit's `buildctl` has to be on the PATH over there".to_owned()
+    } else if has("docker") && has("not found") && program == "ssh" {
+        "`docker` has to be on the PATH over there".to_owned()
+    } else if has("no builder ") {
+        "`docker buildx ls` shows the builders".to_owned()
+    } else if has("'buildx' is not a docker command")
+        || has("unknown command: docker buildx")
+        || (has("unknown flag: --") && address.starts_with("buildx://"))
     {
-        "install the buildx plugin, 0.13 or newer"
-    } else if words.contains("dial-stdio") && words.contains("nknown") {
-        "update buildx to 0.13 or newer"
+        // A docker without the plugin takes the plugin's options for its own.
+        "install the buildx plugin, 0.13 or newer".to_owned()
+    } else if has("dial-stdio") && has("nknown") {
+        "update buildx to 0.13 or newer".to_owned()
     } else {
         return None;
     };
-    Some(text.to_owned())
+    Some(text)
 }
 
 async fn supervise(

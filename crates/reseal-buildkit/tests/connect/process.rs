@@ -194,7 +194,49 @@ async fn the_last_words_of_a_child_and_its_status_are_the_error() {
             "docker",
             "docker-container://b",
             "Error response from daemon: No such container: b",
-            "check the name",
+            "`docker ps -a`",
+        ),
+        (
+            "podman",
+            "podman-container://b",
+            "Error: can only create exec sessions on running containers: container state improper",
+            "`podman start`",
+        ),
+        (
+            "podman",
+            "podman-container://b",
+            "Error: no container with name or ID \"b\" found: no such container",
+            "`podman ps -a`",
+        ),
+        (
+            "nerdctl",
+            "nerdctl-container://b",
+            "level=fatal msg=\"cannot exec in a stopped state: unknown\"",
+            "`nerdctl start`",
+        ),
+        (
+            "nerdctl",
+            "nerdctl-container://b",
+            "level=fatal msg=\"no such container b\"",
+            "`nerdctl namespace ls`",
+        ),
+        (
+            "ssh",
+            "ssh://h",
+            "sh: 1: buildctl: not found",
+            "`buildctl` has to be on the PATH over there",
+        ),
+        (
+            "kubectl",
+            "kube-pod://p",
+            "exec: \"buildctl\": executable file not found in $PATH",
+            "`?container=NAME`",
+        ),
+        (
+            "docker",
+            "buildx://b",
+            "ERROR: no builder \"b\" found",
+            "`docker buildx ls`",
         ),
         (
             "ssh",
@@ -229,6 +271,22 @@ async fn the_last_words_of_a_child_and_its_status_are_the_error() {
         assert!(error.hint().unwrap().contains(hint), "{:?}", error.hint());
         assert!(!error.is_absent());
     }
+}
+
+#[tokio::test]
+async fn the_usage_behind_an_error_does_not_hide_it() {
+    let sandbox = Sandbox::new();
+    let usage = "  -v, --version    Print version information and quit\n".repeat(40);
+    let words = format!("unknown flag: --builder\nSee docker --help.\n\nUsage:  docker\n{usage}");
+    sandbox.program("docker", &format!("echo '{words}' >&2\nexit 125"));
+    let error = dial(&"buildx://b".parse().unwrap(), &sandbox.options(LONG))
+        .await
+        .unwrap_err();
+    let text = error.to_string();
+    let end = "exit status: 125: unknown flag: --builder | See docker --help.";
+    assert!(text.ends_with(end), "{text}");
+    let hint = error.hint().unwrap();
+    assert!(hint.contains("install the buildx plugin"), "{hint}");
 }
 
 #[tokio::test]
