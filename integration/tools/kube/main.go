@@ -49,6 +49,8 @@ func main() {
 		object{"name": "pods", "singularName": "pod", "kind": "Pod", "namespaced": true, "verbs": []string{"get"}},
 		object{"name": "pods/exec", "kind": "PodExecOptions", "namespaced": true, "verbs": []string{"create", "get"}},
 	}})
+	// kubectl asks for it when a pod is not there.
+	serve("/api/v1/namespaces/"+*namespace, object{"kind": "Namespace", "apiVersion": "v1", "metadata": object{"name": *namespace}})
 	mux.HandleFunc("GET /api/v1/namespaces/{namespace}/pods/{pod}", getPod)
 	mux.HandleFunc("/api/v1/namespaces/{namespace}/pods/{pod}/exec", execInPod)
 	// kubectl sends no token without TLS.
