@@ -1,16 +1,23 @@
-//! Real daemons, reached in every way that this machine has.
+//! Real daemons, reached in every way that there is.
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
+mod buildx;
+mod container;
+mod kube;
+mod run;
+mod ssh;
+mod tls;
+
 use std::collections::BTreeMap;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use reseal_buildkit::{
-    Address, Client, ConnectOptions, Connection, Environment, PrivateDaemon, PrivateOptions,
-    TlsFiles, dial, discover,
+    Address, Client, ConnectOptions, Connection, Environment, PrivateDaemon, PrivateOptions, dial,
+    discover,
 };
 use tempfile::TempDir;
 
@@ -22,6 +29,151 @@ fn server(name: &str) -> Option<String> {
         eprintln!("skipped: {name} is not set");
     }
     value
+}
+
+/// The real programs and daemons that the other ways need.
+struct Programs {
+    clients: PathBuf,
+    tools: PathBuf,
+    new: String,
+    old: String,
+    docker: String,
+    containerd: String,
+}
+
+impl Programs {
+    fn find() -> Option<Self> {
+        Some(Self {
+            clients: server("RESEAL_IT_CLIENTS")?.into(),
+            tools: server("RESEAL_IT_TOOLS")?.into(),
+            new: server("RESEAL_IT_BUILDKIT_NEW")?,
+            old: server("RESEAL_IT_BUILDKIT_OLD")?,
+            docker: server("RESEAL_IT_DOCKER")?,
+            containerd: server("RESEAL_IT_CONTAINERD")?,
+        })
+    }
+
+    fn client(&self, name: &str) -> PathBuf {
+        self.clients.join(name)
+    }
+}
+
+/// A client's side: a folder of its own, with the only programs that are on its PATH, and the variables of its environment.
+struct Side {
+    folder: TempDir,
+    vars: BTreeMap<String, String>,
+}
+
+impl Side {
+    /// A folder with these programs on PATH.
+    fn new(programs: &[PathBuf]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let bin = folder.path().join("bin");
+        std::fs::create_dir(&bin).unwrap();
+        for program in programs {
+            assert!(program.exists(), "there is no {}", program.display());
+            symlink(program, bin.join(program.file_name().unwrap())).unwrap();
+        }
+        let mut this = Self {
+            folder,
+            vars: BTreeMap::new(),
+        };
+        this.set("PATH", &bin.display().to_string());
+        this.set("HOME", &this.path("").clone());
+        this
+    }
+
+    fn set(&mut self, name: &str, value: &str) {
+        self.vars.insert(name.to_owned(), value.to_owned());
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        std::fs::write(self.path(name), text).unwrap();
+        self.path(name)
+    }
+
+    /// Puts a script on PATH.
+    fn script(&self, name: &str, text: &str) {
+        let path = self.write(&format!("bin/{name}"), &format!("#!/bin/sh\n{text}\n"));
+        std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+
+    /// Runs one of the programs, which must go well.
+    fn run(&self, program: &Path, args: &[&str]) {
+        let output = Command::new(program).args(args).envs(&self.vars).output();
+        let output = output.unwrap();
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{program:?} {args:?}: {words}");
+    }
+
+    fn options(&self) -> ConnectOptions {
+        let changes: Vec<(&str, &str)> = self
+            .vars
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        ConnectOptions {
+            environment: environment(&changes),
+            ..ConnectOptions::default()
+        }
+    }
+
+    /// Asserts that an address reaches the daemon that another way also reaches.
+    async fn assert_reaches(&self, address: &str, daemon: &str) {
+        assert_same(address, &self.options(), daemon).await;
+    }
+
+    /// Connects in vain; returns the message and what to do about it. That must not take long.
+    async fn refusal(&self, address: &str) -> String {
+        let began = Instant::now();
+        let error = dial(&address.parse().unwrap(), &self.options()).await;
+        let error = error.map(|_| address).unwrap_err();
+        assert!(began.elapsed() < Duration::from_secs(10), "{error}");
+        assert!(error.to_string().contains(address), "{error}");
+        format!("{error}; {}", error.hint().unwrap())
+    }
+
+    /// Asserts that a connection fails with each of these words in its message or hint.
+    async fn assert_refused(&self, address: &str, words: &[&str]) {
+        let text = self.refusal(address).await;
+        for word in words {
+            assert!(text.contains(word), "{word}: {text}");
+        }
+    }
+
+    /// Searches for a daemon, as without any address; returns what was found and the lines of the log.
+    async fn search(&self) -> (String, Vec<String>) {
+        let options = self.options();
+        let mut log = Vec::new();
+        let found = discover(&options.environment, &options, false, &mut |line| {
+            log.push(line);
+        })
+        .await
+        .unwrap();
+        assert_can_patch(found.connection).await;
+        (found.address.to_string(), log)
+    }
+}
+
+/// Asserts that an address reaches a daemon that can patch, and the one that `daemon` reaches directly.
+async fn assert_same(address: &str, options: &ConnectOptions, daemon: &str) {
+    let connection = dial(&address.parse().unwrap(), options).await;
+    let connection = connection.unwrap_or_else(|error| panic!("{error}; {:?}", error.hint()));
+    let found = workers(connection.clone()).await;
+    assert_can_patch(connection).await;
+    let direct = dial(&daemon.parse().unwrap(), &ConnectOptions::default()).await;
+    assert_eq!(found, workers(direct.unwrap()).await, "{address}");
+}
+
+/// The names that no two daemons share.
+async fn workers(connection: Connection) -> Vec<String> {
+    let workers = Client::new(connection).workers().await.unwrap();
+    assert!(!workers.is_empty());
+    workers.into_iter().map(|worker| worker.id).collect()
 }
 
 /// Asks the daemon for its version and its abilities.
@@ -97,80 +249,6 @@ async fn the_buildkit_inside_dockerd() {
 }
 
 #[tokio::test]
-async fn a_buildkitd_behind_docker_exec() {
-    let (Some(host), Some(tools), Some(daemon)) = (
-        server("RESEAL_IT_DOCKER"),
-        server("RESEAL_IT_TOOLS"),
-        server("RESEAL_IT_BUILDKIT_NEW"),
-    ) else {
-        return;
-    };
-    let Some(container) = Container::start(&host, Path::new(&tools), &daemon) else {
-        return;
-    };
-    let options = ConnectOptions {
-        environment: container.environment(),
-        ..ConnectOptions::default()
-    };
-    let address: Address = format!("docker-container://{}", container.name)
-        .parse()
-        .unwrap();
-    assert_can_patch(dial(&address, &options).await.unwrap()).await;
-
-    container.docker(&["stop", "--time=0", &container.name]);
-    let error = dial(&address, &options).await.unwrap_err();
-    assert!(error.to_string().contains("is not running"), "{error}");
-    assert!(error.hint().unwrap().contains("start the container"));
-    let missing = Address::DockerContainer {
-        name: "reseal-no-such".to_owned(),
-        context: None,
-    };
-    let error = dial(&missing, &options).await.unwrap_err();
-    assert!(error.to_string().contains("No such container"), "{error}");
-}
-
-#[tokio::test]
-async fn a_buildkitd_over_tcp_with_certificates_on_both_sides() {
-    let Some(tools) = server("RESEAL_IT_TOOLS") else {
-        return;
-    };
-    let folder = tempfile::tempdir().unwrap();
-    let server = TlsDaemon::start(Path::new(&tools), folder.path());
-    let tls = TlsFiles::from_dir(&folder.path().join("client")).unwrap();
-    let options = ConnectOptions {
-        tls,
-        ..ConnectOptions::default()
-    };
-    let connection = server.dial(&options).await;
-    assert_can_patch(connection).await;
-
-    let without = ConnectOptions {
-        tls: TlsFiles {
-            cert: None,
-            key: None,
-            ..options.tls.clone()
-        },
-        ..options.clone()
-    };
-    let error = dial(&server.address, &without).await.unwrap_err();
-    let hint = error.hint().unwrap();
-    assert!(hint.contains("client certificate"), "{error} {hint}");
-    let error = dial(&server.address, &ConnectOptions::default())
-        .await
-        .unwrap_err();
-    assert!(error.hint().unwrap().contains("expect TLS"), "{error}");
-    let system = ConnectOptions {
-        tls: TlsFiles {
-            ca: None,
-            ..options.tls.clone()
-        },
-        ..options
-    };
-    let error = dial(&server.address, &system).await.unwrap_err();
-    assert!(error.to_string().contains("UnknownIssuer"), "{error}");
-}
-
-#[tokio::test]
 async fn a_private_buildkitd_serves_one_run_and_leaves_nothing_behind() {
     let Some(tools) = server("RESEAL_IT_TOOLS") else {
         return;
@@ -203,161 +281,5 @@ async fn a_private_buildkitd_serves_one_run_and_leaves_nothing_behind() {
         assert!(std::fs::read_dir(temp.path()).unwrap().next().is_none());
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         assert!(!mounts.contains(&temp.path().display().to_string()));
-    }
-}
-
-/// A daemon that asks its clients for certificates.
-struct TlsDaemon {
-    child: Child,
-    address: Address,
-    log: PathBuf,
-}
-
-impl TlsDaemon {
-    fn start(tools: &Path, folder: &Path) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        for name in ["127.0.0.1", "client"] {
-            let key = KeyPair::generate().unwrap();
-            let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-            let certificate = params.signed_by(&key, &authority).unwrap();
-            let place = folder.join(name);
-            std::fs::create_dir(&place).unwrap();
-            std::fs::write(place.join("ca.pem"), authority.pem()).unwrap();
-            std::fs::write(place.join("cert.pem"), certificate.pem()).unwrap();
-            std::fs::write(place.join("key.pem"), key.serialize_pem()).unwrap();
-        }
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
-        let files = folder.join("127.0.0.1");
-        let log = folder.join("log");
-        let child = Command::new(tools.join("buildkitd"))
-            .arg("--config=/dev/null")
-            .arg("--containerd-worker=false")
-            .arg(format!("--root={}", folder.join("root").display()))
-            .arg(format!("--addr=tcp://127.0.0.1:{port}"))
-            .arg(format!("--tlscacert={}", files.join("ca.pem").display()))
-            .arg(format!("--tlscert={}", files.join("cert.pem").display()))
-            .arg(format!("--tlskey={}", files.join("key.pem").display()))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        Self {
-            child,
-            address: Address::Tcp {
-                host: "127.0.0.1".to_owned(),
-                port,
-            },
-            log,
-        }
-    }
-
-    /// Connects as soon as it listens.
-    async fn dial(&self, options: &ConnectOptions) -> Connection {
-        let end = Instant::now() + Duration::from_secs(30);
-        loop {
-            match dial(&self.address, options).await {
-                Ok(connection) => return connection,
-                Err(error) if error.is_absent() && Instant::now() < end => {
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-                Err(error) => panic!(
-                    "{error}\n{}",
-                    std::fs::read_to_string(&self.log).unwrap_or_default()
-                ),
-            }
-        }
-    }
-}
-
-impl Drop for TlsDaemon {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A container that holds nothing but buildctl and the socket of the real daemon.
-struct Container {
-    name: String,
-    host: String,
-    docker: PathBuf,
-    folder: TempDir,
-}
-
-impl Container {
-    fn start(host: &str, tools: &Path, daemon: &str) -> Option<Self> {
-        let docker = Path::new(&server("RESEAL_IT_RUN")?).join("docker/bin/docker");
-        let folder = tempfile::tempdir().unwrap();
-        let this = Self {
-            name: format!("reseal-live-{}", std::process::id()),
-            host: host.to_owned(),
-            docker,
-            folder,
-        };
-        let root = this.folder.path().join("root");
-        std::fs::create_dir_all(root.join("bin")).unwrap();
-        std::fs::copy(tools.join("buildctl"), root.join("bin/buildctl")).unwrap();
-        let tar = this.folder.path().join("root.tar");
-        let status = Command::new("tar")
-            .arg("-C")
-            .arg(&root)
-            .arg("-cf")
-            .arg(&tar)
-            .arg(".")
-            .status()
-            .unwrap();
-        assert!(status.success());
-        this.docker(&[
-            "import",
-            "--change=ENV PATH=/bin",
-            &tar.display().to_string(),
-            &this.name,
-        ]);
-        let socket = daemon.strip_prefix("unix://")?;
-        // It lasts as long as its stdin is open.
-        this.docker(&[
-            "run",
-            "--detach",
-            "--interactive",
-            "--network=none",
-            &format!("--name={}", this.name),
-            &format!("--volume={socket}:/run/buildkit/buildkitd.sock"),
-            &this.name,
-            "buildctl",
-            "dial-stdio",
-        ]);
-        Some(this)
-    }
-
-    fn environment(&self) -> Environment {
-        let programs = self.docker.parent().unwrap().display().to_string();
-        environment(&[("DOCKER_HOST", &self.host), ("PATH", &programs)])
-    }
-
-    fn docker(&self, args: &[&str]) {
-        let output = Command::new(&self.docker)
-            .args(args)
-            .env("DOCKER_HOST", &self.host)
-            .output()
-            .unwrap();
-        let words = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "docker {args:?}: {words}");
-    }
-}
-
-impl Drop for Container {
-    fn drop(&mut self) {
-        for args in [["rm", "--force"], ["rmi", "--force"]] {
-            let _ = Command::new(&self.docker)
-                .args(args)
-                .arg(&self.name)
-                .env("DOCKER_HOST", &self.host)
-                .output();
-        }
     }
 }
