@@ -5,7 +5,8 @@
 #   sign    all the registries and, for signatures, a private Sigstore (Fulcio, Rekor 1 and 2, timestamps), a token with a
 #           key, and the programs that judge them; no BuildKit and no images
 #   demo    BuildKit 0.32 (unless a daemon already answers), a registry, one bullseye image and its report, cosign
-#   test    both, and BuildKit 0.12, dockerd, arm64 and bookworm images, Trivy (the default)
+#   test    both, and BuildKit 0.12, dockerd, the clients of other ways to a daemon, arm64 and bookworm images, Trivy (the
+#           default)
 #   bench   also copa, the peer in benchmarks, and larger images for both platforms
 #
 # May be run again at any time: what is there is kept. down.sh takes everything away again. Needs root and Debian.

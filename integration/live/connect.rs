@@ -80,6 +80,8 @@ impl Side {
         };
         this.set("PATH", &bin.display().to_string());
         this.set("HOME", &this.path("").clone());
+        // Not a dockerd that the machine has.
+        this.set("DOCKER_HOST", "unix:///nonexistent/docker.sock");
         this
     }
 
@@ -107,7 +109,8 @@ impl Side {
         let output = Command::new(program).args(args).envs(&self.vars).output();
         let output = output.unwrap();
         let words = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{program:?} {args:?}: {words}");
+        let program = program.display();
+        assert!(output.status.success(), "{program} {args:?}: {words}");
     }
 
     fn options(&self) -> ConnectOptions {
@@ -145,8 +148,8 @@ impl Side {
         }
     }
 
-    /// Searches for a daemon, as without any address; returns what was found and the lines of the log.
-    async fn search(&self) -> (String, Vec<String>) {
+    /// Searches for a daemon, as without any address, and asserts what is found. Returns the lines of the log.
+    async fn assert_finds(&self, address: &str, why: &str) -> Vec<String> {
         let options = self.options();
         let mut log = Vec::new();
         let found = discover(&options.environment, &options, false, &mut |line| {
@@ -154,9 +157,26 @@ impl Side {
         })
         .await
         .unwrap();
+        assert_eq!(found.address.to_string(), address);
         assert_can_patch(found.connection).await;
-        (found.address.to_string(), log)
+        let line = format!("using BuildKit at `{address}` ({why})");
+        assert_eq!(log.pop(), Some(line));
+        log
     }
+}
+
+/// Whether a search gets past the usual sockets, and not to a daemon of the machine's own; tells otherwise.
+#[expect(clippy::print_stderr, reason = "a skipped test says why")]
+fn nothing_usual_is_there() -> bool {
+    let usual = [
+        "/run/buildkit/buildkitd.sock",
+        "/run/buildkit-default/buildkitd.sock",
+    ];
+    let found = usual.iter().find(|name| Path::new(name).exists());
+    if let Some(name) = found {
+        eprintln!("skipped: this machine has a daemon at {name}");
+    }
+    found.is_none()
 }
 
 /// Asserts that an address reaches a daemon that can patch, and the one that `daemon` reaches directly.

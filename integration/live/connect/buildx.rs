@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use reseal_buildkit::ConnectOptions;
 
-use super::{Programs, Side, assert_same};
+use super::{Programs, Side, assert_same, nothing_usual_is_there};
 
 /// A client with two builders: `one` has a single node, `farm` a native node for each platform. `one` is the current one.
 pub(super) struct Builders {
@@ -31,7 +31,6 @@ impl Builders {
         let mut side = Side::new(std::slice::from_ref(&program));
         let (config, plugins) = (side.path("docker"), side.path("docker/cli-plugins"));
         side.set("DOCKER_CONFIG", &config);
-        side.set("DOCKER_HOST", "unix:///nonexistent/docker.sock");
         if !scope.is_empty() {
             std::fs::create_dir_all(&plugins).unwrap();
             let plugin = programs.client("docker-buildx");
@@ -96,19 +95,21 @@ async fn the_nodes_of_buildx_with_docker_and_without() {
 
 #[tokio::test]
 async fn buildx_is_found_by_itself_also_without_docker() {
-    let Some(programs) = Programs::find() else {
+    let Some(programs) = Programs::find().filter(|_| nothing_usual_is_there()) else {
         return;
     };
     for mut builders in [Builders::of_docker(&programs), Builders::alone(&programs)] {
-        let (found, log) = builders.side.search().await;
-        assert_eq!(found, "buildx://");
-        let line = "using BuildKit at `buildx://` (buildx's current builder)";
-        assert_eq!(log.last().unwrap(), line);
+        let side = &mut builders.side;
+        let before = side
+            .assert_finds("buildx://", "buildx's current builder")
+            .await;
+        // docker without a dockerd is no builder, and the search says so.
+        let has_docker = builders.program.ends_with("docker");
+        assert_eq!(before.len(), usize::from(has_docker), "{before:?}");
 
-        builders.side.set("BUILDX_BUILDER", "farm");
-        let (found, log) = builders.side.search().await;
-        assert_eq!(found, "buildx://farm");
-        assert_eq!(log, ["using BuildKit at `buildx://farm` (BUILDX_BUILDER)"]);
+        side.set("BUILDX_BUILDER", "farm");
+        let before = side.assert_finds("buildx://farm", "BUILDX_BUILDER").await;
+        assert_eq!(before, [""; 0]);
     }
 }
 
