@@ -27,6 +27,11 @@ stop() {
 for name in dockerd buildkit-bench buildkit-new buildkit-old; do
   [[ ! -s $RUN/pid/$name ]] || stop "$RUN/pid/$name"
 done
+# What keeps the containers that a killed test left in dockerd's containerd, and outlives it.
+for process in /proc/[0-9]*; do
+  [[ $(cat "$process/comm" 2>/dev/null) == containerd-shim ]] || continue
+  ! grep -qaF -- "$RUN/docker/" "$process/cmdline" 2>/dev/null || kill -KILL "${process#/proc/}" 2>/dev/null || true
+done
 for file in "$RUN"/pid/*; do
   # All are told before any is waited for.
   [[ ! -s $file ]] || kill -TERM "$(cat "$file")" 2>/dev/null || true
