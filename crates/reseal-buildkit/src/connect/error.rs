@@ -7,6 +7,14 @@ use std::time::Duration;
 
 use super::address::{Address, AddressError};
 
+/// How docker, podman and nerdctl say that there is no such container, or nobody who could have one.
+const NO_CONTAINER: [&str; 4] = [
+    "No such container",
+    "no such container",
+    "no container with name",
+    "Cannot connect to the Docker daemon",
+];
+
 /// One place that was looked at on the search for a daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
@@ -88,7 +96,15 @@ pub enum ConnectError {
 impl ConnectError {
     /// Whether there is simply nothing at that address, as opposed to something that does not work.
     pub fn is_absent(&self) -> bool {
-        matches!(self, Self::Absent { .. })
+        match self {
+            Self::Absent { .. } => true,
+            // The program is there, and says that the container is not.
+            Self::Unreachable { address, why, .. } => {
+                address.contains("-container://")
+                    && NO_CONTAINER.iter().any(|words| why.contains(words))
+            }
+            _ => false,
+        }
     }
 
     /// What the user can do about it.

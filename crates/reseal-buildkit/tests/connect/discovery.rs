@@ -215,6 +215,39 @@ async fn a_dockerd_that_cannot_merge_is_passed_over_with_the_reason() {
 }
 
 #[tokio::test]
+async fn a_program_without_the_container_is_no_news() {
+    let sandbox = Sandbox::new();
+    let socket = sandbox.path("b.sock");
+    daemon_at(&socket, Answer::Info);
+    for (program, words) in [
+        (
+            "docker",
+            "Cannot connect to the Docker daemon at unix:///d.",
+        ),
+        (
+            "podman",
+            "Error: no container with name or ID \"buildkitd\" found",
+        ),
+    ] {
+        sandbox.program(program, &format!("echo '{words}' >&2\nexit 125"));
+    }
+    sandbox.bridge("nerdctl", &socket);
+    let list: Vec<Candidate> = candidates(&sandbox.environment())
+        .unwrap()
+        .into_iter()
+        .filter(|candidate| candidate.address.to_string().contains("-container://"))
+        .collect();
+    let mut log = Vec::new();
+    let found = search(&list, &sandbox.options(LONG), &capable, &mut |line| {
+        log.push(line);
+    })
+    .await
+    .unwrap();
+    assert_eq!(found.address.to_string(), "nerdctl-container://buildkitd");
+    assert_eq!(log.len(), 1, "{log:?}");
+}
+
+#[tokio::test]
 async fn buildkit_host_is_final() {
     let mut sandbox = Sandbox::new();
     daemon_at(&sandbox.path("other"), Answer::Info);
