@@ -103,9 +103,7 @@ async fn buildx_is_found_by_itself_also_without_docker() {
         let before = side
             .assert_finds("buildx://", "buildx's current builder")
             .await;
-        // docker without a dockerd is no builder, and the search says so.
-        let has_docker = builders.program.ends_with("docker");
-        assert_eq!(before.len(), usize::from(has_docker), "{before:?}");
+        assert_eq!(before, [""; 0], "docker without a dockerd is no news");
 
         side.set("BUILDX_BUILDER", "farm");
         let before = side.assert_finds("buildx://farm", "BUILDX_BUILDER").await;

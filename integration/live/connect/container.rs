@@ -1,5 +1,6 @@
 //! Daemons in containers, reached by `docker exec`, `podman exec` and `nerdctl exec`.
 
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use super::{Programs, Side, nothing_usual_is_there};
@@ -221,6 +222,11 @@ async fn containers_with_the_usual_name_are_found() {
     };
     let podman = Container::in_podman(&programs, "buildkitd");
     let nerdctl = Container::in_nerdctl(&programs, "default", "buildkitd");
+    // Docker is there, and has no such container.
+    for container in [&podman, &nerdctl] {
+        let docker = container.side.path("bin/docker");
+        symlink(programs.client("docker"), docker).unwrap();
+    }
     for (container, address) in [
         (podman, "podman-container://buildkitd"),
         (nerdctl, "nerdctl-container://buildkitd"),
