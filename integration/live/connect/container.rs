@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::{Programs, Side, nothing_usual_is_there};
 
@@ -17,6 +18,10 @@ pub(super) struct Container {
     /// The control group in which the program keeps its containers, if it is left behind.
     group: Option<String>,
 }
+
+/// Where podman writes the number of the process that keeps the container. It cleans up a moment after the container is gone, in
+/// the folder that is to be removed.
+const KEEPER: &str = "conmon.pid";
 
 /// A name that nobody else uses.
 fn own_name() -> String {
@@ -72,7 +77,8 @@ network_config_dir = "{folder}/network"
         this.side.set("CONTAINERS_CONF", &settings);
         this.group = Some("libpod_parent".to_owned());
         let root = this.side.path("root");
-        this.start(&programs.new, &["--rootfs", &root]);
+        let keeper = format!("--conmon-pidfile={}", this.side.path(KEEPER));
+        this.start(&programs.new, &[&keeper, "--rootfs", &root]);
         this
     }
 
@@ -144,9 +150,24 @@ impl Drop for Container {
                 .envs(&self.side.vars)
                 .output();
         }
+        if let Ok(pid) = std::fs::read_to_string(self.side.path(KEEPER)) {
+            wait_for_end(pid.trim());
+        }
         if let Some(group) = &self.group {
             remove_group(group);
         }
+    }
+}
+
+/// Waits for a process that is nobody's child here. Its parent may never ask how it ended.
+fn wait_for_end(pid: &str) {
+    let end = Instant::now() + Duration::from_secs(10);
+    let runs = || {
+        std::fs::read_to_string(format!("/proc/{pid}/stat"))
+            .is_ok_and(|words| !words.contains(") Z "))
+    };
+    while runs() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
