@@ -5,6 +5,7 @@ mod roots;
 
 mod configure;
 mod island;
+mod listed;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
