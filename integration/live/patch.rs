@@ -178,6 +178,33 @@ fn daemons_of_all_versions_give_the_same_digest() {
 }
 
 #[test]
+fn two_runs_at_once_on_one_daemon_do_not_disturb_each_other() {
+    let Some(site) = Site::open() else { return };
+    let daemon = site.new_daemon();
+    // Two images of one release: they wait for each other where they share indexes and packages.
+    let images = ["BULLSEYE", "BULLSEYE_ZSTD"].map(|name| site.get(&format!("IMAGE_{name}")));
+    let run = |image: &str, more: &[&str]| {
+        let result = Site::patched(&[&[image], more].concat(), &daemon);
+        digest(&result).to_owned()
+    };
+    let alone = images.map(|image| run(image, &[]));
+    let tags = ["live-at-once", "live-at-once-too"];
+    let both = std::thread::scope(|scope| {
+        let started = [0, 1].map(|at| {
+            let more = ["--no-cache", "-t", tags[at]];
+            scope.spawn(move || run(images[at], &more))
+        });
+        started.map(|run| run.join().expect("it goes well"))
+    });
+    assert_eq!(both, alone);
+    for (at, image) in images.into_iter().enumerate() {
+        let repository = image.rsplit_once(':').expect("a tag").0;
+        let tagged = site.crane(&["digest", &format!("{repository}:{}", tags[at])]);
+        assert_eq!(text(&tagged).trim(), both[at]);
+    }
+}
+
+#[test]
 fn an_index_keeps_everything_but_the_patched_descriptors() {
     let Some(site) = Site::open() else { return };
     for name in ["BULLSEYE_DRESSED", "BULLSEYE_DOCKER_LIST"] {
