@@ -138,7 +138,7 @@ impl<'a> View<'a> {
         match self.changed.get(real) {
             Some(change) => change.clone(),
             None => Some(Seen {
-                node: self.tree.node(real)?.clone(),
+                node: self.tree.node(real)?,
                 by: None,
             }),
         }

@@ -139,7 +139,7 @@ impl Image {
         MERGED
             .iter()
             .filter_map(|path| {
-                let target = self.tree.node(path)?.link.as_deref()?;
+                let target = self.tree.node(path)?.link?;
                 Some((
                     (*path).to_owned(),
                     target.trim_start_matches('/').to_owned(),

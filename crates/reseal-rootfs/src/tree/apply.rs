@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::walk::{Last, Step, Walk, Way};
-use super::{Place, ROOT, Slot, Tree};
+use super::{Place, ROOT, Slots, Tree};
 use crate::error::shown;
 use crate::facts::{Record, What};
 use crate::{LayerFacts, Node, NodeKind, RootfsError};
@@ -27,14 +27,9 @@ pub(super) struct Stacking {
 
 impl Stacking {
     pub(super) fn new() -> Self {
-        let root = Slot {
-            node: Node::implied(),
-            children: BTreeMap::new(),
-            layer: 0,
-        };
         Self {
             tree: Tree {
-                slots: vec![root],
+                slots: Slots::new(),
                 contents: BTreeMap::new(),
             },
             layer: 0,
@@ -60,7 +55,7 @@ impl Stacking {
             }
         }
         self.tree.contents = found;
-        self.tree.slots.shrink_to_fit();
+        self.tree.slots.shrink();
         Ok(self.tree)
     }
 
@@ -82,12 +77,12 @@ impl Stacking {
         let Some(Walk::Found { place, path }) = self.tree.walk(path, Last::Stays) else {
             return;
         };
-        if self.hide_below(place) || place == ROOT || self.tree.slot(place).layer == self.layer {
+        if self.hide_below(place) || place == ROOT || self.tree.slots.layer(place) == self.layer {
             return;
         }
         let (dir, name) = path.rsplit_once('/').unwrap_or(("", &path));
         if let Some(Walk::Found { place, .. }) = self.tree.walk(dir, Last::Stays) {
-            self.tree.slot_mut(place).children.remove(name);
+            self.tree.slots.remove(place, name);
         }
     }
 
@@ -103,17 +98,17 @@ impl Stacking {
         let mut order = vec![(place, ROOT, Box::<str>::default())];
         let mut at = 0;
         while let Some(&(place, ..)) = order.get(at) {
-            let children = self.tree.slot(place).children.iter();
-            order.extend(children.map(|(name, &child)| (child, place, name.clone())));
+            let children = self.tree.slots.children(place);
+            order.extend(children.map(|(name, child)| (child, place, name.into())));
             at += 1;
         }
         for (child, parent, name) in order.into_iter().skip(1).rev() {
-            let slot = self.tree.slot(child);
-            if slot.layer != self.layer && slot.children.is_empty() {
-                self.tree.slot_mut(parent).children.remove(&name);
+            let slots = &mut self.tree.slots;
+            if slots.layer(child) != self.layer && slots.is_empty(child) {
+                slots.remove(parent, &name);
             }
         }
-        !self.tree.slot(place).children.is_empty()
+        !self.tree.slots.is_empty(place)
     }
 
     fn entry(&mut self, record: Record<'_>) -> Result<(), RootfsError> {
@@ -132,7 +127,7 @@ impl Stacking {
             if record.what != What::Dir {
                 return Err(RootfsError::conflict("/", "the root is no directory"));
             }
-            self.tree.slot_mut(ROOT).node = node;
+            self.tree.slots.renew_dir(ROOT, &node, 0);
             return Ok(());
         }
         let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
@@ -140,7 +135,7 @@ impl Stacking {
             return Err(RootfsError::conflict(path, "it is not a clean path"));
         }
         let parent = self.make(dir, path, name.len())?;
-        let there = self.tree.slot(parent).children.get(name).copied();
+        let there = self.tree.slots.child(parent, name);
         let mut contents = None;
         let mut unread = None;
         match record.what {
@@ -164,7 +159,7 @@ impl Stacking {
                     // Two names of what is one place already.
                     return Ok(());
                 }
-                node = self.tree.slot(other).node.clone();
+                node = self.tree.slots.node(other);
                 contents = self.contents.get(&other).cloned();
                 if wanted && contents.is_none() && node.kind == NodeKind::File {
                     unread = Some(target.into());
@@ -176,15 +171,12 @@ impl Stacking {
         }
         if let Some(there) = there
             && node.kind == NodeKind::Dir
-            && self.tree.is_dir(there)
+            && self.tree.slots.is_dir(there)
         {
-            let layer = self.layer;
-            let slot = self.tree.slot_mut(there);
-            slot.node = node;
-            slot.layer = layer;
+            self.tree.slots.renew_dir(there, &node, self.layer);
             return Ok(());
         }
-        let place = self.insert(parent, name, node)?;
+        let place = self.insert(parent, name, &node)?;
         if let Some(contents) = contents {
             self.contents.insert(place, contents);
         }
@@ -197,7 +189,7 @@ impl Stacking {
     /// Finds what a hard link is another name of.
     fn target(&self, path: &str, target: &str) -> Result<Place, RootfsError> {
         match self.tree.walk(target, Last::Stays) {
-            Some(Walk::Found { place, .. }) if self.tree.is_dir(place) => Err(
+            Some(Walk::Found { place, .. }) if self.tree.slots.is_dir(place) => Err(
                 RootfsError::conflict(path, "it is a hard link to a directory"),
             ),
             Some(Walk::Found { place, .. }) => Ok(place),
@@ -217,17 +209,17 @@ impl Stacking {
                     if way.path().len() + name.len() > LENGTH_LIMIT {
                         return Err(fail("its links lead deeper than any file system can hold"));
                     }
-                    self.insert(way.place(), &name, Node::implied())?
+                    self.insert(way.place(), &name, &Node::implied())?
                 }
             };
-            match &self.tree.slot(place).node.link {
+            match self.tree.slots.link(place) {
                 Some(target) => way
                     .follow(target)
                     .ok_or_else(|| fail("it lies behind a ring of links"))?,
                 None => way.down(&name, place),
             }
         }
-        if !self.tree.is_dir(way.place()) {
+        if !self.tree.slots.is_dir(way.place()) {
             return Err(fail("it lies below what is no directory"));
         }
         if way.path().len() + name > LENGTH_LIMIT {
@@ -236,23 +228,15 @@ impl Stacking {
         Ok(way.place())
     }
 
-    fn insert(&mut self, parent: Place, name: &str, node: Node) -> Result<Place, RootfsError> {
-        let place = Place::try_from(self.tree.slots.len())
-            .ok()
-            .filter(|_| self.tree.slots.len() < PATH_LIMIT)
-            .ok_or(RootfsError::TooMuch {
+    fn insert(&mut self, parent: Place, name: &str, node: &Node) -> Result<Place, RootfsError> {
+        if self.tree.slots.len() >= PATH_LIMIT {
+            return Err(RootfsError::TooMuch {
                 what: "paths",
                 limit: PATH_LIMIT as u64,
-            })?;
-        self.tree.slots.push(Slot {
-            node,
-            children: BTreeMap::new(),
-            layer: self.layer,
-        });
-        self.tree
-            .slot_mut(parent)
-            .children
-            .insert(name.into(), place);
+            });
+        }
+        let place = self.tree.slots.push(node, self.layer);
+        self.tree.slots.put(parent, name, place);
         Ok(place)
     }
 }

@@ -1,20 +1,22 @@
 //! All paths of an image.
 
 mod apply;
+mod slots;
 mod walk;
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::{LayerFacts, Node, NodeKind, RootfsError};
+use crate::{LayerFacts, Node, RootfsError};
 use apply::Stacking;
+use slots::Slots;
 use walk::{Last, Walk};
 
 /// The root's place among the slots.
 const ROOT: Place = 0;
 
-/// A place in [`Tree::slots`].
+/// A place among the slots.
 type Place = u32;
 
 /// All paths of an image, as its layers add up.
@@ -24,18 +26,9 @@ type Place = u32;
 /// the root. A path that is not clean is not there.
 #[derive(Debug, Clone)]
 pub struct Tree {
-    slots: Vec<Slot>,
+    slots: Slots,
     /// Contents by the path with no links in it.
     contents: BTreeMap<Box<str>, Arc<[u8]>>,
-}
-
-/// A path's place. Slots of paths that are gone stay, but nothing leads there.
-#[derive(Debug, Clone)]
-struct Slot {
-    node: Node,
-    children: BTreeMap<Box<str>, Place>,
-    /// The layer that has it, counted from the bottom.
-    layer: u32,
 }
 
 impl Tree {
@@ -54,17 +47,17 @@ impl Tree {
     }
 
     /// Returns what is at a path. The last part is not followed.
-    pub fn node(&self, path: &str) -> Option<&Node> {
+    pub fn node(&self, path: &str) -> Option<Node> {
         match self.walk(path, Last::Stays)? {
-            Walk::Found { place, .. } => Some(&self.slot(place).node),
+            Walk::Found { place, .. } => Some(self.slots.node(place)),
             Walk::Missing { .. } => None,
         }
     }
 
     /// Returns what is at a path, with links followed to the end: what `stat` sees.
-    pub fn followed(&self, path: &str) -> Option<&Node> {
+    pub fn followed(&self, path: &str) -> Option<Node> {
         match self.walk(path, Last::Followed)? {
-            Walk::Found { place, .. } => Some(&self.slot(place).node),
+            Walk::Found { place, .. } => Some(self.slots.node(place)),
             Walk::Missing { .. } => None,
         }
     }
@@ -98,15 +91,15 @@ impl Tree {
     }
 
     /// Returns the names in a directory and what they are, in order of their bytes. Nothing where there is no directory.
-    pub fn children(&self, dir: &str) -> impl Iterator<Item = (&str, &Node)> {
+    pub fn children(&self, dir: &str) -> impl Iterator<Item = (&str, Node)> {
         let found = match self.walk(dir, Last::Followed) {
-            Some(Walk::Found { place, .. }) => Some(&self.slot(place).children),
+            Some(Walk::Found { place, .. }) => Some(place),
             _ => None,
         };
         found
             .into_iter()
-            .flatten()
-            .map(|(name, &place)| (name.as_ref(), &self.slot(place).node))
+            .flat_map(|place| self.slots.children(place))
+            .map(|(name, place)| (name, self.slots.node(place)))
     }
 
     /// Returns the wanted files whose paths, with no links in them, start so, in order.
@@ -119,7 +112,7 @@ impl Tree {
 
     /// Returns everything below a directory, which is followed, with paths that have no links in them. A directory comes
     /// before what is in it.
-    pub fn below(&self, dir: &str) -> impl Iterator<Item = (String, &Node)> {
+    pub fn below(&self, dir: &str) -> impl Iterator<Item = (String, Node)> {
         let mut pending = Vec::new();
         if let Some(Walk::Found { place, path }) = self.walk(dir, Last::Followed) {
             self.queue(place, &path, &mut pending);
@@ -127,25 +120,13 @@ impl Tree {
         std::iter::from_fn(move || {
             let (path, place) = pending.pop()?;
             self.queue(place, &path, &mut pending);
-            Some((path, &self.slot(place).node))
+            Some((path, self.slots.node(place)))
         })
     }
 
     fn queue(&self, place: Place, path: &str, pending: &mut Vec<(String, Place)>) {
-        let children = self.slot(place).children.iter().rev();
-        pending.extend(children.map(|(name, &child)| (join(path, name), child)));
-    }
-
-    fn slot(&self, place: Place) -> &Slot {
-        &self.slots[place as usize]
-    }
-
-    fn slot_mut(&mut self, place: Place) -> &mut Slot {
-        &mut self.slots[place as usize]
-    }
-
-    fn is_dir(&self, place: Place) -> bool {
-        self.slot(place).node.kind == NodeKind::Dir
+        let children = self.slots.children(place).rev();
+        pending.extend(children.map(|(name, child)| (join(path, name), child)));
     }
 }
 

@@ -1,8 +1,6 @@
 //! Follows paths through directories and links.
 
 use super::{Place, ROOT, Tree, join};
-use crate::NodeKind;
-
 /// Most symbolic links that are followed for one path; Linux has the same limit.
 const LINK_LIMIT: usize = 40;
 
@@ -126,11 +124,11 @@ impl Way {
 impl Tree {
     /// Looks for a name in a directory; `None` in what is no directory.
     pub(super) fn step(&self, dir: Place, name: &str) -> Option<Step> {
-        if !self.is_dir(dir) {
+        if !self.slots.is_dir(dir) {
             return None;
         }
-        let found = self.slot(dir).children.get(name);
-        Some(found.map_or(Step::Nothing, |&place| Step::Down(place)))
+        let found = self.slots.child(dir, name);
+        Some(found.map_or(Step::Nothing, Step::Down))
     }
 
     /// Follows a path; `None` where it could not be made either.
@@ -148,10 +146,9 @@ impl Tree {
                 }
                 return Some(Walk::Missing { path });
             };
-            let node = &self.slot(place).node;
             let ends = way.at_end() && last == Last::Stays;
-            match &node.link {
-                Some(target) if node.kind == NodeKind::Symlink && !ends => way.follow(target)?,
+            match self.slots.link(place) {
+                Some(target) if !ends => way.follow(target)?,
                 _ => way.down(&name, place),
             }
         }

@@ -76,7 +76,7 @@ pub(crate) fn tree(layers: impl IntoIterator<Item = Layer>) -> Tree {
 /// Every path, with a letter for its type, the target of links, and the size of files.
 pub(crate) fn listing(tree: &Tree) -> Vec<String> {
     tree.below("")
-        .map(|(path, node)| format!("{path} {}", letter(node)))
+        .map(|(path, node)| format!("{path} {}", letter(&node)))
         .collect()
 }
 

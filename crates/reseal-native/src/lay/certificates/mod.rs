@@ -77,7 +77,7 @@ const CONFIGURATION_LIMIT: usize = 1 << 20;
 pub(super) fn hook(tree: &Tree) -> Option<String> {
     tree.children(HOOKS)
         .map(|(name, _)| format!("{HOOKS}/{name}"))
-        .find(|path| is_hook(path, tree.followed(path)))
+        .find(|path| is_hook(path, tree.followed(path).as_ref()))
 }
 
 /// Tells whether run-parts would run what is at a path, with links followed.
