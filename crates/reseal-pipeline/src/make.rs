@@ -1,8 +1,15 @@
 //! Stages 3 to 5 on all platforms: each gets its engine, and each engine hands back a raw layer.
 
-use std::path::{Path, PathBuf};
+use std::{
+    num::NonZero,
+    path::{Path, PathBuf},
+};
 
-use futures_util::future::{join, try_join_all};
+use futures_util::{
+    StreamExt as _,
+    future::{join, try_join_all},
+    stream,
+};
 use reseal_registry::Registries;
 
 use crate::{
@@ -348,7 +355,8 @@ struct Laid<'a> {
     unpacked: Vec<(Placed<'a>, Solved)>,
 }
 
-/// Lays packages down, all platforms side by side.
+/// Lays packages down, as many platforms side by side as there are processors: unpacking takes one each, and what an image
+/// has is held meanwhile.
 async fn lay_down<'a>(
     laid: &[(&'a Job, String, Option<Place>)],
     connected: &[Builder],
@@ -364,7 +372,9 @@ async fn lay_down<'a>(
     } = making;
     let mut engine = Native::open(source, &settings.input, &settings.native, making.events)?;
     let jobs: Vec<&Job> = laid.iter().map(|(job, ..)| *job).collect();
-    engine.take(listed::ask(&jobs, &engine, connected, builders, making).await);
+    // A build of its own, which is seldom made.
+    let listed = Box::pin(listed::ask(&jobs, &engine, connected, builders, making));
+    engine.take(listed.await);
     let alone = laid.len() == 1;
     let runs = laid.iter().map(|(job, why, other)| {
         let engine = &engine;
@@ -385,7 +395,9 @@ async fn lay_down<'a>(
             (*job, why, *other, result)
         }
     });
-    for (job, why, other, result) in futures_util::future::join_all(runs).await {
+    let at_once = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let results: Vec<_> = stream::iter(runs).buffered(at_once).collect().await;
+    for (job, why, other, result) in results {
         let platform = &job.platform.platform;
         match (result, other) {
             (Ok(solved), Some(place)) if left_unpacked(&solved) => {
