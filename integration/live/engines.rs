@@ -5,6 +5,7 @@ mod roots;
 
 mod configure;
 mod island;
+mod large;
 mod listed;
 
 use std::collections::BTreeSet;

@@ -47,9 +47,29 @@ pub(super) fn unread(manifest: &ImageManifest, cache: &Cache) -> u64 {
     manifest
         .layers
         .iter()
-        .filter(|layer| !cache.knows(&of_layer(layer)))
+        .filter(|layer| cache.size(&of_layer(layer)).is_none())
         .map(|layer| layer.size)
         .sum()
+}
+
+/// Returns how many bytes of facts there are about an image. Layers that were never read are read for it.
+pub(super) async fn weigh(
+    store: &dyn Store,
+    manifest: &ImageManifest,
+    cache: &Cache,
+    platform: &str,
+) -> Result<u64, PipelineError> {
+    stream::iter(&manifest.layers)
+        .map(|layer| async move {
+            if let Some(size) = cache.size(&of_layer(layer)) {
+                return Ok(size);
+            }
+            let facts = facts(store, layer, cache, platform).await?;
+            Ok(facts.as_bytes().len() as u64)
+        })
+        .buffered(AT_ONCE)
+        .try_fold(0, |sum, size| async move { Ok(sum + size) })
+        .await
 }
 
 /// Returns what is remembered under a name; nothing where it cannot be read.

@@ -15,9 +15,10 @@ impl Cache {
         }
     }
 
-    /// Tells whether something was remembered under a name, without reading it.
-    pub fn knows(&self, name: &str) -> bool {
-        self.note(name).is_some()
+    /// Returns how many bytes were remembered under a name, without reading them.
+    pub fn size(&self, name: &str) -> Option<u64> {
+        let path = self.0.content(self.note(name)?.digest);
+        std::fs::metadata(path).ok().map(|found| found.len())
     }
 
     /// Remembers something under a name.
@@ -47,7 +48,10 @@ mod tests {
             Some(&b"facts"[..])
         );
         assert_eq!(cache.recall("layer y").unwrap(), None);
-        assert!(cache.knows("layer x") && !cache.knows("layer y"));
+        assert_eq!(
+            (cache.size("layer x"), cache.size("layer y")),
+            (Some(5), None)
+        );
         let stored = std::fs::read_dir(folder.path().join("sha256")).unwrap();
         std::fs::write(stored.last().unwrap().unwrap().path(), b"other").unwrap();
         assert_eq!(cache.recall("layer x").unwrap(), None);

@@ -1,0 +1,93 @@
+//! An image of which so much is known that its platforms are laid down one after the other.
+
+use std::{fs, path::Path};
+
+use serde_json::Value;
+
+use super::NOBODY;
+use crate::site::Site;
+
+/// Bytes that are kept of the image: the file lies where keyrings do.
+const PADDING: usize = 4_000_000;
+
+/// Puts a file onto both platforms of an image, and returns the new image.
+fn padded(site: &Site, folder: &Path) -> String {
+    let base = site.get("IMAGE_BOOKWORM_MULTI");
+    let layer = folder.join("layer.tar");
+    let mut tar = tar::Builder::new(fs::File::create(&layer).expect("a file"));
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o644);
+    header.set_size(PADDING as u64);
+    header.set_mtime(1_700_000_000);
+    tar.append_data(
+        &mut header,
+        "usr/share/keyrings/padding",
+        &vec![7; PADDING][..],
+    )
+    .and_then(|()| tar.finish())
+    .expect("it can be written");
+    let repository = format!("{}-padded", base.rsplit_once(':').expect("a tag").0);
+    let file = layer.display().to_string();
+    let parts = ["amd64", "arm64"].map(|architecture| {
+        let (platform, part) = (
+            format!("linux/{architecture}"),
+            format!("{repository}:{architecture}"),
+        );
+        site.crane(&[
+            "append",
+            "--platform",
+            &platform,
+            "-b",
+            base,
+            "-f",
+            &file,
+            "-t",
+            &part,
+        ]);
+        part
+    });
+    let image = format!("{repository}:1");
+    site.crane(&[
+        "index", "append", "-t", &image, "-m", &parts[0], "-m", &parts[1],
+    ]);
+    image
+}
+
+/// The digests of the patched platforms, by architecture.
+fn patched(image: &str, cache: &Path, more: &[&str]) -> Vec<(String, String)> {
+    let args = [image, "--engine", "native"];
+    let cache = cache.display().to_string();
+    let result = Site::patched(
+        &[&args[..], more].concat(),
+        &[NOBODY, ("RESEAL_CACHE_DIR", &cache)],
+    );
+    let platforms = result["platforms"].as_array().expect("platforms");
+    let word = |of: &Value| of.as_str().map(str::to_owned);
+    platforms
+        .iter()
+        .filter(|one| one["digest"] != one["source_digest"])
+        .filter_map(|one| {
+            Some((
+                word(&one["platform"]["architecture"])?,
+                word(&one["digest"])?,
+            ))
+        })
+        .collect()
+}
+
+#[test]
+fn platforms_of_a_large_image_are_the_same_one_after_the_other() {
+    let Some(site) = Site::open() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let image = padded(&site, folder.path());
+    let cache = folder.path().join("cache");
+    // Nothing is known of its layers at first.
+    let both = patched(&image, &cache, &[]);
+    assert_eq!(both.len(), 2, "{both:?}");
+    for (architecture, digest) in &both {
+        let platform = format!("linux/{architecture}");
+        let alone = patched(&image, &cache, &["--platform", &platform]);
+        assert_eq!(alone, [(architecture.clone(), digest.clone())]);
+    }
+    assert_eq!(patched(&image, &cache, &[]), both);
+}
