@@ -2,8 +2,7 @@
 
 use reseal_oci::layer::{EntryKind, Visited, Wanted};
 
-use super::{Facts, HASH_LIMIT, LayerFacts, record};
-use crate::wanted::{is_of_no_use, is_of_use};
+use super::{Facts, LayerFacts, Use, is_wanted, record};
 use crate::{Node, NodeKind, RootfsError};
 
 /// Takes the paths of an unpacked image, each directory before what is in it, and gives the facts of one layer that has
@@ -27,9 +26,9 @@ impl Listing {
 
     /// Tells whether [`Listing::push`] needs the contents of a regular file of that size in bytes.
     pub fn reads(&self, path: &str, size: u64) -> bool {
-        (self.wanted.takes(path) && !is_of_no_use(path) && size <= self.wanted.limit)
-            || is_of_use(path, size)
-            || (path.starts_with("etc/") && size <= HASH_LIMIT)
+        // One that is too large is refused without them.
+        let wanted = is_wanted(path, &self.wanted) && size <= self.wanted.limit;
+        Use::of(path, size, wanted).reads()
     }
 
     /// Adds a path relative to the root, with the contents where [`Listing::reads`] asks for them. [`Node::md5`] is not

@@ -111,6 +111,31 @@ impl Facts {
     }
 }
 
+/// Tells whether the contents of a path are wanted, and of use.
+fn is_wanted(path: &str, wanted: &Wanted) -> bool {
+    wanted.takes(path) && !is_of_no_use(path)
+}
+
+/// What is done with the contents of a regular file.
+struct Use {
+    kept: bool,
+    hashed: bool,
+}
+
+impl Use {
+    fn of(path: &str, size: u64, is_wanted: bool) -> Self {
+        Self {
+            kept: is_wanted || is_of_use(path, size),
+            hashed: path.starts_with("etc/") && size <= HASH_LIMIT,
+        }
+    }
+
+    /// Tells whether they are read at all.
+    fn reads(&self) -> bool {
+        self.kept || self.hashed
+    }
+}
+
 fn record<'a>(
     member: &Visited<'a>,
     contents: &mut dyn Read,
@@ -119,7 +144,7 @@ fn record<'a>(
     let id = |id| {
         u32::try_from(id).map_err(|_| RootfsError::conflict(member.path, "its owner is no user"))
     };
-    let takes = wanted.takes(member.path) && !is_of_no_use(member.path);
+    let takes = is_wanted(member.path, wanted);
     let link = member.link.unwrap_or_default();
     let what = match member.kind {
         EntryKind::File => file(member, contents, wanted, takes)?,
@@ -158,11 +183,10 @@ fn file<'a>(
         }
         .into());
     }
-    let takes = takes || is_of_use(member.path, member.size);
-    let is_hashed = member.path.starts_with("etc/") && member.size <= HASH_LIMIT;
-    let mut hasher = is_hashed.then(Md5::new);
+    let done_with = Use::of(member.path, member.size, takes);
+    let mut hasher = done_with.hashed.then(Md5::new);
     let mut kept = Vec::new();
-    if is_hashed || takes {
+    if done_with.reads() {
         let mut buffer = [0; 16 << 10];
         loop {
             let done = contents.read(&mut buffer).map_err(LayerError::Read)?;
@@ -172,7 +196,7 @@ fn file<'a>(
             if let Some(hasher) = &mut hasher {
                 hasher.update(&buffer[..done]);
             }
-            if takes {
+            if done_with.kept {
                 kept.extend_from_slice(&buffer[..done]);
             }
         }
@@ -180,6 +204,6 @@ fn file<'a>(
     Ok(What::File {
         size: member.size,
         md5: hasher.map(|hasher| hasher.finalize().into()),
-        contents: takes.then(|| kept.into()),
+        contents: done_with.kept.then(|| kept.into()),
     })
 }
