@@ -62,7 +62,7 @@ pub async fn lock(
             basis: basis.clone(),
         };
         let checked = async {
-            let prepared = engine.prepare(&job).await?;
+            let prepared = engine.prepare(&job, None).await?;
             engine.check(&prepared).await?;
             Ok(prepared)
         };

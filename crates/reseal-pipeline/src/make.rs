@@ -370,14 +370,14 @@ async fn lay_down<'a>(
     let Making {
         source, settings, ..
     } = making;
-    let mut engine = Native::open(source, &settings.input, &settings.native, making.events)?;
+    let engine = Native::open(source, &settings.input, &settings.native, making.events)?;
     let jobs: Vec<&Job> = laid.iter().map(|(job, ..)| *job).collect();
     // A build of its own, which is seldom made.
-    let listed = Box::pin(listed::ask(&jobs, &engine, connected, builders, making));
-    engine.take(listed.await);
+    let mut listed = Box::pin(listed::ask(&jobs, &engine, connected, builders, making)).await;
     let alone = laid.len() == 1;
     let runs = laid.iter().map(|(job, why, other)| {
         let engine = &engine;
+        let told = listed.remove(&job.place);
         async move {
             let platform = &job.platform.platform;
             making
@@ -388,7 +388,7 @@ async fn lay_down<'a>(
                 may_configure: other.is_some(),
                 alone,
             };
-            let result = engine.run(job, way).await;
+            let result = engine.run(job, told, way).await;
             making
                 .events
                 .send(Event::Finished(Stage::LayDown, Some(platform.clone())));

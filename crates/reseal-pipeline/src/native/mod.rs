@@ -10,7 +10,6 @@ mod deb;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    sync::{Mutex, PoisonError},
 };
 
 use reseal_native::Scripts;
@@ -24,7 +23,6 @@ use crate::{
     error::PipelineError,
     event::{Event, Events},
     facts::{self, OS_RELEASE},
-    listed::Listed,
     lock::{LockedPackage, LockedPlatform},
     outcome::{PackageSource, PlatformResult},
     planning::{plan, planned},
@@ -136,8 +134,6 @@ pub(crate) struct Native<'a> {
     settings: &'a NativeSettings,
     events: &'a Events,
     cache: Cache,
-    /// What builders told of images.
-    listed: Mutex<Listed>,
     /// Whose turn it is among large images.
     turn: tokio::sync::Mutex<()>,
 }
@@ -193,7 +189,6 @@ impl<'a> Native<'a> {
             settings,
             events,
             cache,
-            listed: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
         })
     }
@@ -224,18 +219,18 @@ impl<'a> Native<'a> {
         base::remember(&self.cache, &told(job, address), facts, &name)
     }
 
-    /// Takes what builders told of images; their layers are not read.
-    pub(crate) fn take(&mut self, listed: Listed) {
-        self.listed = Mutex::new(listed);
-    }
-
-    /// Reads the image and chooses packages; nothing is laid down yet.
-    pub(crate) async fn prepare(&self, job: &Job) -> Result<Prepared, Failure> {
+    /// Reads the image and chooses packages; nothing is laid down yet. `told` is what a builder told of the image, whose
+    /// layers are not read then.
+    pub(crate) async fn prepare(
+        &self,
+        job: &Job,
+        told: Option<LayerFacts>,
+    ) -> Result<Prepared, Failure> {
         let platform = &job.platform.platform;
         let name = platform.to_string();
         let store = self.source.store.as_ref();
         let (tree, previous) =
-            tokio::try_join!(self.tree(job, &name), facts::previous(store, &job.platform))?;
+            tokio::try_join!(self.tree(job, told), facts::previous(store, &job.platform))?;
         let image = deb::Image::new(tree, &name)?;
         let os = os_release(&image, &name)?;
         let facts = job.platform.facts(os, image.database.clone(), previous);
@@ -270,15 +265,9 @@ impl<'a> Native<'a> {
     }
 
     /// Returns how many bytes of facts there are about an image.
-    async fn weigh(&self, job: &Job) -> Result<u64, PipelineError> {
-        let told = self
-            .listed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&job.place)
-            .map(|facts| facts.as_bytes().len() as u64);
-        if let Some(size) = told {
-            return Ok(size);
+    async fn weigh(&self, job: &Job, told: Option<&LayerFacts>) -> Result<u64, PipelineError> {
+        if let Some(facts) = told {
+            return Ok(facts.as_bytes().len() as u64);
         }
         let store = self.source.store.as_ref();
         let name = job.platform.platform.to_string();
@@ -286,17 +275,13 @@ impl<'a> Native<'a> {
     }
 
     /// Returns the files of an image: as a builder told them, or from its layers.
-    async fn tree(&self, job: &Job, name: &str) -> Result<Tree, PipelineError> {
-        let told = self
-            .listed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&job.place);
+    async fn tree(&self, job: &Job, told: Option<LayerFacts>) -> Result<Tree, PipelineError> {
+        let name = job.platform.platform.to_string();
         if let Some(facts) = told {
-            return base::stack(vec![facts], name).await;
+            return base::stack(vec![facts], &name).await;
         }
         let store = self.source.store.as_ref();
-        base::tree(store, &job.platform.manifest, &self.cache, name).await
+        base::tree(store, &job.platform.manifest, &self.cache, &name).await
     }
 
     /// Finds out whether the packages of a platform qualify, by laying them down into nothing.
@@ -318,10 +303,15 @@ impl<'a> Native<'a> {
         laid.map(drop)
     }
 
-    /// Patches one platform.
-    pub(crate) async fn run(&self, job: &Job, way: Way<'_>) -> Result<Solved, Failure> {
+    /// Patches one platform; `told` as for [`Native::prepare`].
+    pub(crate) async fn run(
+        &self,
+        job: &Job,
+        told: Option<LayerFacts>,
+        way: Way<'_>,
+    ) -> Result<Solved, Failure> {
         // Held to the end.
-        let turn = if !way.alone && self.weigh(job).await? >= LARGE {
+        let turn = if !way.alone && self.weigh(job, told.as_ref()).await? >= LARGE {
             Some(self.turn.lock().await)
         } else {
             None
@@ -332,7 +322,7 @@ impl<'a> Native<'a> {
             repositories,
             plan,
             mut chosen,
-        } = self.prepare(job).await?;
+        } = self.prepare(job, told).await?;
         let mut solved = Solved {
             place: job.place,
             before: image.database.clone(),
