@@ -9,6 +9,7 @@ mod large;
 mod listed;
 
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -91,6 +92,22 @@ impl<'s> Subject<'s> {
         assert!(output.status.success(), "{}", text(&output.stderr));
         folder.join("root")
     }
+}
+
+/// Adds a file to a layer that a test makes, always with the same time.
+fn add_file(
+    tar: &mut tar::Builder<impl Write>,
+    path: &str,
+    mode: u32,
+    size: u64,
+    contents: impl Read,
+) {
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(mode);
+    header.set_size(size);
+    header.set_mtime(1_700_000_000);
+    tar.append_data(&mut header, path, contents)
+        .expect("it can be written");
 }
 
 fn engines_agree(subject: &Subject<'_>, daemon: &[(&str, &str)]) {

@@ -172,9 +172,11 @@ fn with_file(site: &Site, image: &str, tag: &str, path: &str, contents: &str) ->
     let file = folder.path().join("root").join(path);
     fs::create_dir_all(file.parent().expect("a parent")).expect("folders");
     fs::write(&file, contents).expect("written");
-    let layer = folder.path().join("layer.tar").display().to_string();
+    let layer = folder.path().join("layer.tar");
     let done = Command::new("tar")
-        .args(["cf", &layer, "-C"])
+        .arg("cf")
+        .arg(&layer)
+        .arg("-C")
         .arg(folder.path().join("root"))
         .arg(path)
         .status()
@@ -182,17 +184,7 @@ fn with_file(site: &Site, image: &str, tag: &str, path: &str, contents: &str) ->
     assert!(done.success());
     let repository = image.rsplit_once(':').expect("a tag").0;
     let target = format!("{repository}-{tag}:1");
-    site.crane(&[
-        "append",
-        "--platform",
-        "linux/amd64",
-        "-b",
-        image,
-        "-f",
-        &layer,
-        "-t",
-        &target,
-    ]);
+    site.append(image, "linux/amd64", &layer, &target);
     target
 }
 

@@ -84,6 +84,22 @@ impl Site {
         output.stdout
     }
 
+    /// Puts a layer onto one platform of an image, and that under a name of its own.
+    pub(super) fn append(&self, image: &str, platform: &str, layer: &Path, target: &str) {
+        let layer = layer.display().to_string();
+        self.crane(&[
+            "append",
+            "--platform",
+            platform,
+            "-b",
+            image,
+            "-f",
+            &layer,
+            "-t",
+            target,
+        ]);
+    }
+
     pub(super) fn json(&self, args: &[&str]) -> Value {
         serde_json::from_slice(&self.crane(args)).expect("crane writes JSON")
     }

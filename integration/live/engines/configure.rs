@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use super::{KNOWN, Subject, same_root};
+use super::{KNOWN, Subject, add_file, same_root};
 use crate::site::{Site, text};
 
 /// A package that wants to know of every change below `/usr/bin`, which no table of scripts has ever heard of.
@@ -56,27 +56,12 @@ fn watched(site: &Site, folder: &Path) -> String {
         ),
         ("info/watcher.postinst", 0o755, POSTINST.as_bytes()),
     ] {
-        let mut header = tar::Header::new_gnu();
-        header.set_mode(mode);
-        header.set_size(bytes.len() as u64);
-        header.set_mtime(1_700_000_000);
         let path = format!("var/lib/dpkg/{path}");
-        tar.append_data(&mut header, path, bytes)
-            .expect("it can be written");
+        add_file(&mut tar, &path, mode, bytes.len() as u64, bytes);
     }
     tar.into_inner().expect("it can be written");
     let image = format!("{}-watched:1", base.rsplit_once(':').expect("a tag").0);
-    site.crane(&[
-        "append",
-        "--platform",
-        "linux/arm64",
-        "-b",
-        base,
-        "-f",
-        &layer.display().to_string(),
-        "-t",
-        &image,
-    ]);
+    site.append(base, "linux/arm64", &layer, &image);
     image
 }
 

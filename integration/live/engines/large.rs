@@ -1,49 +1,33 @@
 //! An image of which so much is known that its platforms are laid down one after the other.
 
-use std::{fs, path::Path};
+use std::{fs, io::Read as _, path::Path};
 
 use serde_json::Value;
 
-use super::NOBODY;
+use super::{NOBODY, add_file};
 use crate::site::Site;
 
 /// Bytes that are kept of the image: the file lies where keyrings do.
-const PADDING: usize = 4_000_000;
+const PADDING: u64 = 4_000_000;
 
 /// Puts a file onto both platforms of an image, and returns the new image.
 fn padded(site: &Site, folder: &Path) -> String {
     let base = site.get("IMAGE_BOOKWORM_MULTI");
     let layer = folder.join("layer.tar");
     let mut tar = tar::Builder::new(fs::File::create(&layer).expect("a file"));
-    let mut header = tar::Header::new_gnu();
-    header.set_mode(0o644);
-    header.set_size(PADDING as u64);
-    header.set_mtime(1_700_000_000);
-    tar.append_data(
-        &mut header,
+    let padding = std::io::repeat(7).take(PADDING);
+    add_file(
+        &mut tar,
         "usr/share/keyrings/padding",
-        &vec![7; PADDING][..],
-    )
-    .and_then(|()| tar.finish())
-    .expect("it can be written");
+        0o644,
+        PADDING,
+        padding,
+    );
+    tar.finish().expect("it can be written");
     let repository = format!("{}-padded", base.rsplit_once(':').expect("a tag").0);
-    let file = layer.display().to_string();
     let parts = ["amd64", "arm64"].map(|architecture| {
-        let (platform, part) = (
-            format!("linux/{architecture}"),
-            format!("{repository}:{architecture}"),
-        );
-        site.crane(&[
-            "append",
-            "--platform",
-            &platform,
-            "-b",
-            base,
-            "-f",
-            &file,
-            "-t",
-            &part,
-        ]);
+        let part = format!("{repository}:{architecture}");
+        site.append(base, &format!("linux/{architecture}"), &layer, &part);
         part
     });
     let image = format!("{repository}:1");

@@ -9,7 +9,7 @@ use std::{
 use flate2::{Compression, write::GzEncoder};
 use serde_json::Value;
 
-use super::{KNOWN, NOBODY};
+use super::{KNOWN, NOBODY, add_file};
 use crate::site::{Site, digest, text};
 
 /// More than the size from which on a daemon is asked.
@@ -24,19 +24,13 @@ fn enlarged(site: &Site, folder: &Path, name: &str, files: &[(&str, u64)]) -> (S
     let out = fs::File::create(&layer).expect("a file");
     let mut tar = tar::Builder::new(GzEncoder::new(out, Compression::none()));
     for &(path, size) in files {
-        let mut header = tar::Header::new_gnu();
-        header.set_mode(0o644);
-        header.set_size(size);
-        header.set_mtime(1_700_000_000);
-        tar.append_data(&mut header, path, std::io::repeat(7).take(size))
-            .expect("it can be written");
+        add_file(&mut tar, path, 0o644, size, std::io::repeat(7).take(size));
     }
     let done = tar.into_inner().and_then(GzEncoder::finish);
     done.and_then(|mut file| file.flush())
         .expect("it can be written");
     let image = format!("{}-large:{name}", base.rsplit_once(':').expect("a tag").0);
-    let file = layer.display().to_string();
-    site.crane(&["append", "-b", base, "-f", &file, "-t", &image]);
+    site.append(base, "linux/amd64", &layer, &image);
     fs::remove_file(&layer).expect("the layer file is there");
     let manifest = site.json(&["manifest", &image]);
     let layers = manifest["layers"].as_array().expect("layers");
