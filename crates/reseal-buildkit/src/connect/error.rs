@@ -7,13 +7,18 @@ use std::time::Duration;
 
 use super::address::{Address, AddressError};
 
-/// How docker, podman and nerdctl say that there is no such container, or nobody who could have one.
-const NO_CONTAINER: [&str; 4] = [
-    "No such container",
-    "no such container",
-    "no container with name",
-    "Cannot connect to the Docker daemon",
-];
+/// How docker without a daemon says that there is nobody who could have a container.
+const NO_DOCKERD: &str = "Cannot connect to the Docker daemon";
+
+/// Tells whether docker, podman or nerdctl say that there is no such container.
+pub(super) fn has_no_container(words: &str) -> bool {
+    let known = [
+        "No such container",
+        "no such container",
+        "no container with name",
+    ];
+    known.iter().any(|known| words.contains(known))
+}
 
 /// One place that was looked at on the search for a daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +106,7 @@ impl ConnectError {
             // The program is there, and says that the container is not.
             Self::Unreachable { address, why, .. } => {
                 address.contains("-container://")
-                    && NO_CONTAINER.iter().any(|words| why.contains(words))
+                    && (has_no_container(why) || why.contains(NO_DOCKERD))
             }
             _ => false,
         }

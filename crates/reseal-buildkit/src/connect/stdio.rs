@@ -14,7 +14,7 @@ use tokio::sync::{oneshot, watch};
 use super::address::Address;
 use super::channel::BoxIo;
 use super::environment::Environment;
-use super::error::{ConnectError, last_words};
+use super::error::{ConnectError, has_no_container, last_words};
 
 /// How much of standard error is kept, in bytes: enough for the last error of any of the programs.
 const KEPT_OUTPUT: usize = 16 << 10;
@@ -298,17 +298,16 @@ fn without_usage(output: &[u8]) -> &[u8] {
 /// Next steps for the messages that the programs are known for.
 fn hint(address: &str, program: &str, words: &str) -> Option<String> {
     let has = |text: &str| words.contains(text);
-    let is_nerdctl = program == "nerdctl";
     let text = if has("Host key verification failed") {
         "connect once by hand with `ssh` to accept the host's key".to_owned()
     } else if has("Permission denied (") {
         "load the key into your SSH agent, or name it in ~/.ssh/config".to_owned()
     } else if has("is not running") || has("on running containers") || has("in a stopped state") {
         format!("start the container, for example with `{program} start`")
-    } else if (has("o such container") || has("no container with name")) && is_nerdctl {
+    } else if has_no_container(words) && program == "nerdctl" {
         "check the name with `nerdctl ps -a`, and `?namespace=` with `nerdctl namespace ls`"
             .to_owned()
-    } else if has("o such container") || has("no container with name") {
+    } else if has_no_container(words) {
         format!("check the name with `{program} ps -a`")
     } else if has("annot connect to the Docker daemon") {
         "start dockerd, or choose another with DOCKER_HOST or DOCKER_CONTEXT".to_owned()
