@@ -3,8 +3,8 @@
 use std::{fs, path::Path};
 
 use crate::{
-    codegen, deps,
-    shell::{cargo, command, output, root, run, say},
+    deps,
+    shell::{cargo, command, helper, output, root, run, say},
 };
 
 type Check = fn() -> Result<(), String>;
@@ -19,7 +19,7 @@ pub(crate) fn run_all(args: &[String]) -> Result<(), String> {
             run(&mut cargo(["fmt", "--all", "--check"]))
         }),
         ("dependencies", || deps::run_all(&[])),
-        ("generated code", || codegen::run(&["--check".to_owned()])),
+        ("generated code", || helper("codegen", ["--check"])),
         ("shell scripts", shell_scripts),
         ("Go sources", go_sources),
         ("Python scripts", python_scripts),

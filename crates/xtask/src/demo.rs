@@ -170,7 +170,8 @@ impl SigningKey {
     }
 }
 
-/// Builds the program and returns its path. Not optimised by default: that would take most of the demo's time.
+/// Builds the program and returns its path. Not optimised by default, and with the C library's allocator: all else would take
+/// most of the demo's time.
 pub(crate) fn build(release: bool) -> Result<String, String> {
     let mut build = cargo([
         "build",
@@ -180,9 +181,11 @@ pub(crate) fn build(release: bool) -> Result<String, String> {
         "--message-format",
         "json-render-diagnostics",
     ]);
-    if release {
-        build.arg("--release");
-    }
+    build.arg(if release {
+        "--release"
+    } else {
+        "--no-default-features"
+    });
     // The folder of the result depends on the user's configuration, so cargo is asked.
     output(&mut build)?
         .lines()

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::shell::{cargo, output, root};
 
 /// Each crate of the workspace with the crates of the workspace that it may use outside its tests.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("reseal-proto", &[]),
     ("reseal-oci", &[]),
     ("reseal-net", &[]),
@@ -65,7 +65,12 @@ const ARROWS: [(&str, &[&str]); 18] = [
         ],
     ),
     ("reseal-testkit", &["reseal-proto"]),
-    ("xtask", &["reseal-native", "reseal-pkg", "reseal-rootfs"]),
+    ("xtask", &[]),
+    ("codegen", &[]),
+    (
+        "script-table",
+        &["reseal-native", "reseal-pkg", "reseal-rootfs"],
+    ),
 ];
 
 /// Crates that turn values into values: no network, no clock, no environment, no files.

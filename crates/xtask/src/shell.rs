@@ -82,6 +82,14 @@ pub(crate) fn output(command: &mut Command) -> Result<String, String> {
         .map_err(|_| format!("`{shown}` wrote something that is not text"))
 }
 
+/// Runs a program of the workspace that is not part of the product.
+pub(crate) fn helper<S: AsRef<OsStr>>(
+    package: &str,
+    args: impl IntoIterator<Item = S>,
+) -> Result<(), String> {
+    run(cargo(["run", "--quiet", "--locked", "--package", package, "--"]).args(args))
+}
+
 fn show(command: &Command) -> String {
     std::iter::once(command.get_program())
         .chain(command.get_args())

@@ -7,7 +7,6 @@
 mod cases;
 mod engines;
 mod roots;
-mod rows;
 
 use std::{fs, path::Path};
 
@@ -15,7 +14,7 @@ use self::{
     cases::Case,
     engines::{Engines, remove, unpack},
 };
-use crate::shell::{Servers, TakeDown, say};
+use crate::shell::{Servers, TakeDown, helper, say};
 
 const USAGE: &str = "usage: cargo xtask compare-engines [OPTIONS]
 
@@ -161,15 +160,20 @@ fn compare(
     }
     if write_table {
         let base = unpack(&image, case.architecture, &place.join("before"))?;
-        let run = rows::Run {
-            base: &base,
-            architecture: case.architecture,
-            result: &ours.result,
-            cache: engines.cache,
-        };
-        let rows = rows::rows(&run, &case.name())?;
-        say(&format!("   {} rows", rows.len()));
-        rows::write(rows)?;
+        let result = place.join("result.json");
+        fs::write(&result, ours.result.to_string())
+            .map_err(|error| format!("{}: {error}", result.display()))?;
+        let case_name = case.name();
+        helper(
+            "script-table",
+            [
+                base.as_os_str(),
+                case.architecture.as_ref(),
+                result.as_os_str(),
+                engines.cache.as_os_str(),
+                case_name.as_ref(),
+            ],
+        )?;
     }
     Ok(())
 }

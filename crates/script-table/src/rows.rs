@@ -5,7 +5,7 @@ use std::{
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 use reseal_native::{
@@ -16,14 +16,12 @@ use reseal_pkg::dpkg::{Database, Package};
 use reseal_rootfs::{LayerFacts, Tree, wanted};
 use serde_json::Value;
 
-use crate::shell::command;
-
 const INFO: &str = "var/lib/dpkg/info";
 /// The program of ca-certificates.
 const PROGRAM: &str = "usr/sbin/update-ca-certificates";
 
 /// What the native engine laid down on what.
-pub(super) struct Run<'a> {
+pub(crate) struct Run<'a> {
     /// The image before, unpacked.
     pub base: &'a Path,
     /// Its architecture.
@@ -44,7 +42,7 @@ struct Fetched {
 }
 
 /// Returns the rows that a comparison gives evidence for.
-pub(super) fn rows(run: &Run<'_>, evidence: &str) -> Result<Vec<Row>, String> {
+pub(crate) fn rows(run: &Run<'_>, evidence: &str) -> Result<Vec<Row>, String> {
     let tree = base_tree(run.base)?;
     let status = tree
         .contents("var/lib/dpkg/status")
@@ -95,7 +93,8 @@ pub(super) fn rows(run: &Run<'_>, evidence: &str) -> Result<Vec<Row>, String> {
 
 /// Reads an unpacked image as the native engine does.
 fn base_tree(root: &Path) -> Result<Tree, String> {
-    let mut tar = command("tar", ["--create", "--numeric-owner", "--directory"])
+    let mut tar = Command::new("tar")
+        .args(["--create", "--numeric-owner", "--directory"])
         .arg(root)
         .arg(".")
         .stdout(Stdio::piped())
@@ -220,8 +219,9 @@ fn triggered(effects: Vec<Done>) -> Vec<(String, Vec<String>)> {
 }
 
 /// Adds rows to the table in the source tree.
-pub(super) fn write(rows: Vec<Row>) -> Result<(), String> {
-    let file = crate::shell::root().join("crates/reseal-native/src/scripts/scripts.table");
+pub(crate) fn write(rows: Vec<Row>) -> Result<(), String> {
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../reseal-native/src/scripts/scripts.table");
     let named = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
     let text = fs::read_to_string(&file).map_err(|error| named(&error))?;
     let mut table = scripts::Table::parse(&text).map_err(|error| named(&error))?;

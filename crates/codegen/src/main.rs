@@ -1,11 +1,13 @@
 //! Turns `proto/*.proto` into the Rust files under `crates/reseal-proto/src/gen/`, without protoc.
 //!
-//! The files are checked in, so that building the product needs neither this step nor its dependencies.
+//! The files are checked in, so that building the product needs neither this step nor its dependencies; a program of its own,
+//! so that xtask does not need them either.
 
 use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
+    process::ExitCode,
 };
 
 /// First line of every generated file; also what tells that a file may be deleted when its source is gone.
@@ -20,8 +22,23 @@ const BULK: [&str; 5] = [
     ".containerd.services.content.v1.WriteContentRequest",
 ];
 
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let Err(message) = run(&args) else {
+        return ExitCode::SUCCESS;
+    };
+    #[expect(
+        clippy::print_stderr,
+        reason = "a developer's tool talks to its terminal"
+    )]
+    {
+        eprintln!("{message}");
+    }
+    ExitCode::FAILURE
+}
+
 /// Writes the generated files, or with `--check` only compares them and fails when one is stale.
-pub(crate) fn run(args: &[String]) -> Result<(), String> {
+fn run(args: &[String]) -> Result<(), String> {
     let check = match args {
         [] => false,
         [flag] if flag == "--check" => true,
