@@ -38,6 +38,7 @@ use progress::Mode;
 
 /// Gives memory back that the C library's allocator keeps in as many pools as there are threads: a patch has many threads and
 /// large short-lived buffers. Its settings are in `.cargo/config.toml`.
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
