@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::shell::{Servers, TakeDown, cargo, command, output, root, run, say};
+use crate::shell::{Servers, TakeDown, built, cargo, command, output, root, run, say};
 
 /// Builds reseal while the servers come up, patches the image, and looks at the result with other tools than reseal's.
 pub(crate) fn run_all(args: &[String]) -> Result<(), String> {
@@ -173,26 +173,11 @@ impl SigningKey {
 /// Builds the program and returns its path. Not optimised by default, and with the C library's allocator: all else would take
 /// most of the demo's time.
 pub(crate) fn build(release: bool) -> Result<String, String> {
-    let mut build = cargo([
-        "build",
-        "--locked",
-        "--package",
-        "reseal",
-        "--message-format",
-        "json-render-diagnostics",
-    ]);
-    build.arg(if release {
+    built(cargo(["build", "--locked", "--package", "reseal"]).arg(if release {
         "--release"
     } else {
         "--no-default-features"
-    });
-    // The folder of the result depends on the user's configuration, so cargo is asked.
-    output(&mut build)?
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "reseal")
-        .find_map(|message| message["executable"].as_str().map(str::to_owned))
-        .ok_or_else(|| "cargo built no program called reseal".to_owned())
+    }))
 }
 
 /// An image laid out as a file system by `integration/images/unpack.py`, which shares no code with reseal.

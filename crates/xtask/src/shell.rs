@@ -7,6 +7,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use serde_json::Value;
+
 /// Returns the root of the checkout.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -80,6 +82,18 @@ pub(crate) fn output(command: &mut Command) -> Result<String, String> {
     }
     String::from_utf8(output.stdout)
         .map_err(|_| format!("`{shown}` wrote something that is not text"))
+}
+
+/// Runs a `cargo` command that builds reseal, and returns the program's path.
+pub(crate) fn built(build: &mut Command) -> Result<String, String> {
+    // The folder of the result depends on the user's configuration, so cargo is asked.
+    build.args(["--message-format", "json-render-diagnostics"]);
+    output(build)?
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "reseal")
+        .find_map(|message| message["executable"].as_str().map(str::to_owned))
+        .ok_or_else(|| "cargo built no program called reseal".to_owned())
 }
 
 /// Runs a program of the workspace that is not part of the product.
