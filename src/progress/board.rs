@@ -372,7 +372,7 @@ impl Board {
             (None, _) => Change::Finished {
                 label,
                 step,
-                detail: if cached { "cached" } else { "done" }.into(),
+                detail: if cached { "cached" } else { "0.0 s" }.into(),
             },
         });
         changes
