@@ -173,11 +173,13 @@ impl SigningKey {
 /// Builds the program and returns its path. Not optimised by default, and with the C library's allocator: all else would take
 /// most of the demo's time.
 pub(crate) fn build(release: bool) -> Result<String, String> {
-    built(cargo(["build", "--locked", "--package", "reseal"]).arg(if release {
-        "--release"
-    } else {
-        "--no-default-features"
-    }))
+    built(
+        cargo(["build", "--locked", "--package", "reseal"]).arg(if release {
+            "--release"
+        } else {
+            "--no-default-features"
+        }),
+    )
 }
 
 /// An image laid out as a file system by `integration/images/unpack.py`, which shares no code with reseal.

@@ -1,8 +1,10 @@
 //! `cargo xtask test`: every test, those against real servers included.
 
+use std::thread;
+
 use crate::{
     compare,
-    shell::{Servers, TakeDown, built, cargo, run},
+    shell::{Servers, TakeDown, both_streams, built, cargo, run, say},
 };
 
 /// The tests that need servers, with the same features of every dependency as the tests before them: nothing is compiled again.
@@ -34,11 +36,31 @@ pub(crate) fn run_all(args: &[String]) -> Result<(), String> {
     let reseal = built(cargo(LIVE).arg("--no-run"))?;
     let _down = TakeDown::unless(keep);
     let servers = Servers::up("test")?;
-    // One test at a time: the machine's two cores belong to the daemon, and the times in the tests stay true.
-    run(cargo(LIVE)
-        .args(["--", "--test-threads", "1"])
-        .envs(servers.variables()))?;
+    live(&servers)?;
     let addresses = format!("{}/env", servers.get("RUN")?);
     let compared = ["--proof", "--env", &addresses, "--reseal", &reseal];
     compare::run_all(&compared.map(str::to_owned))
+}
+
+/// Runs the tests that need servers one at a time: the machine's processors belong to the daemon, and the times in the tests
+/// stay true. Those of signatures need no daemon and mostly wait for logs; they run beside, and what they say comes last.
+fn live(servers: &Servers) -> Result<(), String> {
+    const SIGNATURES: &str = "sign::";
+    let tests = |which: &[&str]| {
+        let mut tests = cargo(LIVE);
+        tests
+            .args(["--", "--test-threads", "1"])
+            .args(which)
+            .envs(servers.variables());
+        tests
+    };
+    thread::scope(|scope| {
+        let beside = scope.spawn(|| both_streams(&mut tests(&[SIGNATURES])));
+        let others = run(&mut tests(&["--skip", SIGNATURES]));
+        let (text, signatures) = beside
+            .join()
+            .map_err(|_| "the thread of the tests of signatures panicked".to_owned())?;
+        say(&text);
+        others.and(signatures)
+    })
 }

@@ -8,7 +8,12 @@ mod cases;
 mod engines;
 mod roots;
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
 
 use self::{
     cases::Case,
@@ -97,35 +102,74 @@ pub(crate) fn run_all(args: &[String]) -> Result<(), String> {
         cache: &folder.join("cache"),
     };
     fs::create_dir_all(engines.cache).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let mut failed = Vec::new();
-    for case in cases {
-        say(&format!("== {}", case.name()));
+    let one = |case: &Case| {
         let place = folder.join(case.name());
-        let outcome = compare(case, &servers, &engines, &place, options.write_table);
+        let mut lines = Vec::new();
+        let outcome = compare(case, &servers, &engines, &place, &options, &mut lines);
         if !options.keep {
             remove(&place);
         }
-        if let Err(why) = outcome {
-            say(&format!("   {why}"));
-            failed.push(case.name());
+        if let Err(why) = &outcome {
+            lines.push(why.clone());
         }
-    }
+        say(&format!("== {}\n   {}", case.name(), lines.join("\n   ")));
+        outcome.is_ok()
+    };
+    let failed = in_turn_by(&cases, workers(options.write_table), one)?;
     if options.write_table {
         say("The table is built into reseal: build it anew.");
     }
-    match failed.as_slice() {
-        [] => Ok(()),
-        names => Err(format!("the engines differ on {}", names.join(", "))),
+    if failed.is_empty() {
+        return Ok(());
     }
+    let names: Vec<String> = failed.iter().map(|case| case.name()).collect();
+    Err(format!("the engines differ on {}", names.join(", ")))
 }
 
-/// Compares the engines on one case, and adds what it shows to the table.
+/// Returns how many cases are worked on at once: a container is mostly waited for. The table has one writer.
+fn workers(write_table: bool) -> usize {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    if write_table { 1 } else { processors.min(2) }
+}
+
+/// Lets `workers` threads take cases from the list until none is left, and returns those that are not well.
+fn in_turn_by<'c>(
+    cases: &[&'c Case],
+    workers: usize,
+    well: impl Fn(&Case) -> bool + Sync,
+) -> Result<Vec<&'c Case>, String> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut failed = Vec::new();
+        while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if !well(case) {
+                failed.push(*case);
+            }
+        }
+        failed
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        let mut failed = Vec::new();
+        for thread in threads {
+            failed.extend(
+                thread
+                    .join()
+                    .map_err(|_| "a thread that compares panicked".to_owned())?,
+            );
+        }
+        Ok(failed)
+    })
+}
+
+/// Compares the engines on one case, says in `lines` what it saw, and adds that to the table.
 fn compare(
     case: &Case,
     servers: &Servers,
     engines: &Engines<'_>,
     place: &Path,
-    write_table: bool,
+    options: &Options,
+    lines: &mut Vec<String>,
 ) -> Result<(), String> {
     fs::create_dir_all(place).map_err(|error| format!("{}: {error}", place.display()))?;
     let image = case.prepare(servers, place)?;
@@ -137,7 +181,7 @@ fn compare(
     let theirs = engines.package_manager(&what)?;
     let ours = engines.native(&what)?;
     if let Some(reason) = &ours.refused {
-        say(&format!("   without the table: {reason}"));
+        lines.push(format!("without the table: {reason}"));
     }
     let left = unpack(
         &theirs.image,
@@ -147,10 +191,10 @@ fn compare(
     let right = unpack(&ours.image, case.architecture, &place.join("native"))?;
     let found = roots::compare(&left, &right)?;
     for (path, what) in &found.different {
-        say(&format!("   {path} {what}"));
+        lines.push(format!("{path} {what}"));
     }
-    say(&format!(
-        "   {} paths compared, {} different, {} more left out by the list",
+    lines.push(format!(
+        "{} paths compared, {} different, {} more left out by the list",
         found.paths,
         found.different.len(),
         found.left_out
@@ -158,7 +202,7 @@ fn compare(
     if !found.different.is_empty() {
         return Err(format!("{} paths differ", found.different.len()));
     }
-    if write_table {
+    if options.write_table {
         let base = unpack(&image, case.architecture, &place.join("before"))?;
         let result = place.join("result.json");
         fs::write(&result, ours.result.to_string())
@@ -181,6 +225,21 @@ fn compare(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_case_is_taken_once_and_those_that_fail_are_named() {
+        let cases: Vec<&Case> = cases::all(false).collect();
+        for workers in [1, 2, 5] {
+            let failed = in_turn_by(&cases, workers, |case| case.name().contains("amd64")).unwrap();
+            let mut names: Vec<String> = failed.iter().map(|case| case.name()).collect();
+            names.sort();
+            let mut wanted: Vec<String> = cases.iter().map(|case| case.name()).collect();
+            wanted.retain(|name| !name.contains("amd64"));
+            wanted.sort();
+            assert_eq!(names, wanted);
+            assert!(!names.is_empty());
+        }
+    }
 
     #[test]
     fn options_are_checked_and_choose_cases() {
