@@ -288,10 +288,14 @@ impl Board {
                     self.names.insert(digest.clone(), split(&name));
                 }
                 if let Some(message) = error {
-                    return self.vertex_ended(&digest, cached, Some(&message), now);
+                    return self.vertex_ended(&digest, Ended::Failed(&message), now);
                 }
-                if completed.is_some() {
-                    return self.vertex_ended(&digest, cached, None, now);
+                if completed.is_some() && cached {
+                    return self.vertex_ended(&digest, Ended::Cached, now);
+                }
+                if let Some(completed) = completed {
+                    let took = completed - started.unwrap_or(completed);
+                    return self.vertex_ended(&digest, Ended::Ran(took), now);
                 }
                 if started.is_none() || self.row(&Key::Vertex(digest.clone())).is_some() {
                     return Vec::new();
@@ -339,41 +343,34 @@ impl Board {
         }
     }
 
-    fn vertex_ended(
-        &mut self,
-        digest: &str,
-        cached: bool,
-        error: Option<&str>,
-        now: Duration,
-    ) -> Vec<Change> {
+    fn vertex_ended(&mut self, digest: &str, how: Ended<'_>, now: Duration) -> Vec<Change> {
         let (label, step) = self.name(digest);
         let mut changes = self.flush(digest, &label);
         let row = self.end(&Key::Vertex(digest.to_owned()));
         if !self.ended.insert(digest.to_owned()) {
             return changes;
         }
-        changes.push(match (error, row) {
-            (Some(message), _) => {
+        let detail = match (how, row) {
+            (Ended::Failed(message), _) => {
                 let message = escape::line(message.lines().next().unwrap_or("failed"));
-                Change::Failed {
+                changes.push(Change::Failed {
                     label,
                     step,
                     message,
-                }
+                });
+                return changes;
             }
-            (None, Some(row)) if !cached => {
-                let detail = detail(&row, now);
-                Change::Finished {
-                    label,
-                    step,
-                    detail,
-                }
+            (Ended::Cached, _) => "cached".to_owned(),
+            (Ended::Ran(_), Some(row)) => detail(&row, now),
+            // The daemon told of its start and its end at once.
+            (Ended::Ran(seconds), None) => {
+                elapsed(Duration::try_from_secs_f64(seconds).unwrap_or_default())
             }
-            (None, _) => Change::Finished {
-                label,
-                step,
-                detail: if cached { "cached" } else { "0.0 s" }.into(),
-            },
+        };
+        changes.push(Change::Finished {
+            label,
+            step,
+            detail,
         });
         changes
     }
@@ -447,6 +444,14 @@ pub(super) fn transferred((done, total): (u64, u64)) -> Option<String> {
         (done, total) if total > done => Some(format!("{} of {}", bytes(done), bytes(total))),
         (done, _) => Some(bytes(done)),
     }
+}
+
+/// How a vertex ended.
+enum Ended<'a> {
+    Failed(&'a str),
+    Cached,
+    /// In so many seconds by the daemon's clock.
+    Ran(f64),
 }
 
 fn detail(row: &Row, now: Duration) -> String {

@@ -174,6 +174,7 @@ mod tests {
                 vertex("v1", "[linux/arm64] upgrade packages", true, false),
                 vertex("v1", "[linux/arm64] upgrade packages", true, true),
                 vertex("v2", "[linux/arm64] base image", true, true),
+                vertex("v3", "[linux/arm64] package database", true, false),
                 Event::Started(Stage::Push, None),
                 Event::Bytes {
                     stage: Stage::Push,
@@ -197,6 +198,7 @@ mod tests {
                  [linux/arm64] | 10%\n\
                  [linux/arm64] upgrade packages: 3.0 s\n\
                  [linux/arm64] base image: cached\n\
+                 [linux/arm64] package database: 1.0 s\n\
                  push: 2.0 s, 1.4 MB\n\
                  warning: careful \\u{{1b}}[2J\n"
             )
