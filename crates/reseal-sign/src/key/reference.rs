@@ -82,7 +82,8 @@ impl KeyReference {
             #[cfg(not(feature = "pkcs11"))]
             Self::Pkcs11(reference) => Err(KeyError::Reference {
                 reference: reference.split('?').next().unwrap_or_default().to_owned(),
-                why: "this build of reseal has no support for PKCS#11".to_owned(),
+                why: "this build of reseal has no support for PKCS#11; one made with `cargo build --features pkcs11` has"
+                    .to_owned(),
             }),
         }
     }
