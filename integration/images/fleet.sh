@@ -56,12 +56,15 @@ trivy_report() {
 }
 
 test_images() {
-  local bullseye bullseye_arm bookworm bookworm_arm larger
+  local bullseye bullseye_arm bookworm bookworm_arm larger bullseye_larger trixie
   bullseye=$(rootfs bullseye amd64 minbase)
   bullseye_arm=$(rootfs bullseye arm64 minbase)
   bookworm=$(rootfs bookworm amd64 minbase)
   bookworm_arm=$(rootfs bookworm arm64 minbase)
   larger=$(rootfs bookworm amd64 larger)
+  bullseye_larger=$(rootfs bullseye amd64 larger)
+  trixie=$(rootfs trixie amd64 minbase)
+  put_env ROOTFS_TARS "$(printf '%s/layer.tar.gz:' "$bookworm_arm" "$larger" "$bullseye_larger")$trixie/layer.tar.gz"
   image bullseye-arm64 oci arm64="$bullseye_arm"
   image bullseye-multi oci amd64="$bullseye" arm64="$bullseye_arm"
   image bullseye-dressed oci --dress amd64="$bullseye" arm64="$bullseye_arm"
@@ -74,9 +77,9 @@ test_images() {
   image bookworm oci amd64="$bookworm"
   image bookworm-multi oci amd64="$bookworm" arm64="$bookworm_arm"
   image bookworm-larger oci amd64="$larger"
-  image bullseye-larger oci amd64="$(rootfs bullseye amd64 larger)"
+  image bullseye-larger oci amd64="$bullseye_larger"
   # There are no advisories for trixie, so no report either.
-  "$here/images/image.py" make oci "$RUN/layouts/trixie" amd64="$(rootfs trixie amd64 minbase)" >/dev/null
+  "$here/images/image.py" make oci "$RUN/layouts/trixie" amd64="$trixie" >/dev/null
   "$here/images/image.py" push "$RUN/layouts/trixie" "http://127.0.0.1:$PORT_REGISTRY/test/trixie:1.4"
   put_env IMAGE_TRIXIE "127.0.0.1:$PORT_REGISTRY/test/trixie:1.4"
   trivy_report bullseye amd64

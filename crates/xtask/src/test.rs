@@ -7,6 +7,9 @@ use crate::{
     shell::{Servers, TakeDown, both_streams, built, cargo, run, say},
 };
 
+/// The tests without servers. Those of tokens and of whole images skip where `integration/up.sh` was never run.
+const ALONE: [&str; 5] = ["test", "--workspace", "--locked", "--features", "pkcs11"];
+
 /// The tests that need servers, with the same features of every dependency as the tests before them: nothing is compiled again.
 const LIVE: [&str; 7] = [
     "test",
@@ -26,16 +29,13 @@ pub(crate) fn run_all(args: &[String]) -> Result<(), String> {
         [flag] if flag == "--keep" => true,
         _ => return Err("usage: cargo xtask test [--keep]".to_owned()),
     };
-    run(&mut cargo([
-        "test",
-        "--workspace",
-        "--locked",
-        "--features",
-        "pkcs11",
-    ]))?;
+    run(&mut cargo(ALONE))?;
     let reseal = built(cargo(LIVE).arg("--no-run"))?;
     let _down = TakeDown::unless(keep);
     let servers = Servers::up("test")?;
+    run(cargo(ALONE)
+        .args(["--test", "token", "--test", "ldcache"])
+        .envs(servers.variables()))?;
     live(&servers)?;
     let addresses = format!("{}/env", servers.get("RUN")?);
     let compared = ["--proof", "--env", &addresses, "--reseal", &reseal];

@@ -8,8 +8,8 @@ use reseal_oci::layer::{EntryKind, LayerError, Meaning, decompress, visit};
 use reseal_rootfs::ldcache::{Cache, Directories, ElfFacts, Found, Library, elf_facts, update};
 use reseal_rootfs::{LayerFacts, NodeKind, Tree, wanted};
 
-/// Images of one layer, compressed or not: a list of paths as in PATH.
-const IMAGES: &str = "RESEAL_ROOTFS_TARS";
+/// Images of one layer, compressed or not: a list of paths as in PATH. `integration/up.sh` makes them.
+const IMAGES: &str = "RESEAL_IT_ROOTFS_TARS";
 
 fn open(path: &PathBuf) -> Box<dyn std::io::Read> {
     decompress(File::open(path).unwrap()).unwrap()
