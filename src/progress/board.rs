@@ -290,12 +290,13 @@ impl Board {
                 if let Some(message) = error {
                     return self.vertex_ended(&digest, Ended::Failed(&message), now);
                 }
-                if completed.is_some() && cached {
-                    return self.vertex_ended(&digest, Ended::Cached, now);
-                }
                 if let Some(completed) = completed {
-                    let took = completed - started.unwrap_or(completed);
-                    return self.vertex_ended(&digest, Ended::Ran(took), now);
+                    let how = if cached {
+                        Ended::Cached
+                    } else {
+                        Ended::Ran(completed - started.unwrap_or(completed))
+                    };
+                    return self.vertex_ended(&digest, how, now);
                 }
                 if started.is_none() || self.row(&Key::Vertex(digest.clone())).is_some() {
                     return Vec::new();
