@@ -84,30 +84,6 @@ pub(crate) fn output(command: &mut Command) -> Result<String, String> {
         .map_err(|_| format!("`{shown}` wrote something that is not text"))
 }
 
-/// Runs a command and returns what it wrote to both streams, as far as it got; anything but success is an error.
-pub(crate) fn both_streams(command: &mut Command) -> (String, Result<(), String>) {
-    let shown = show(command);
-    let output = match command.stdin(Stdio::null()).output() {
-        Ok(output) => output,
-        Err(error) => {
-            return (
-                String::new(),
-                Err(format!("could not run `{shown}`: {error}")),
-            );
-        }
-    };
-    let text = [&output.stdout[..], &output.stderr].concat();
-    let outcome = if output.status.success() {
-        Ok(())
-    } else {
-        Err(format!("`{shown}` failed: {}", output.status))
-    };
-    (
-        format!("$ {shown}\n{}", String::from_utf8_lossy(&text)),
-        outcome,
-    )
-}
-
 /// Runs a `cargo` command that builds reseal, and returns the program's path.
 pub(crate) fn built(build: &mut Command) -> Result<String, String> {
     // The folder of the result depends on the user's configuration, so cargo is asked.

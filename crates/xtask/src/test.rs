@@ -1,10 +1,13 @@
 //! `cargo xtask test`: every test, those against real servers included.
 
-use std::thread;
+use std::{
+    fs::{self, File},
+    io, thread,
+};
 
 use crate::{
     compare,
-    shell::{Servers, TakeDown, both_streams, built, cargo, run, say},
+    shell::{Servers, TakeDown, built, cargo, run, say},
 };
 
 /// The tests without servers. Those of tokens and of whole images skip where `integration/up.sh` was never run.
@@ -54,13 +57,21 @@ fn live(servers: &Servers) -> Result<(), String> {
             .envs(servers.variables());
         tests
     };
-    thread::scope(|scope| {
-        let beside = scope.spawn(|| both_streams(&mut tests(&[SIGNATURES])));
+    let log = format!("{}/log/signatures", servers.get("RUN")?);
+    let named = |error: io::Error| format!("{log}: {error}");
+    let file = File::create(&log).map_err(named)?;
+    let mut signatures = tests(&[SIGNATURES]);
+    signatures
+        .stdout(file.try_clone().map_err(named)?)
+        .stderr(file);
+    let (others, signatures) = thread::scope(|scope| {
+        let beside = scope.spawn(|| run(&mut signatures));
         let others = run(&mut tests(&["--skip", SIGNATURES]));
-        let (text, signatures) = beside
+        let signatures = beside
             .join()
-            .map_err(|_| "the thread of the tests of signatures panicked".to_owned())?;
-        say(&text);
-        others.and(signatures)
-    })
+            .map_err(|_| "the thread of the tests of signatures panicked".to_owned());
+        (others, signatures.and_then(|outcome| outcome))
+    });
+    say(&String::from_utf8_lossy(&fs::read(&log).map_err(named)?));
+    others.and(signatures)
 }
