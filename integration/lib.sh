@@ -5,16 +5,31 @@
 # shellcheck disable=SC2034  # read by the scripts that source this file
 CACHE=${RESEAL_TOOLS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/reseal-tools}
 
+# How much memory has to be free for the servers and their state, in GiB: all tests fill 12.
+RUN_GIB=16
+
 say() { printf '%s\n' "integration: $*" >&2; }
 die() { printf '%s\n' "integration: error: $*" >&2; exit 1; }
 
-# default_run: the folder of sockets, state and logs. On tmpfs where there is one, because dpkg calls fsync for each file.
-default_run() {
-  if [[ $(stat -f -c %T /dev/shm 2>/dev/null) == tmpfs && -w /dev/shm ]]; then
-    echo /dev/shm/reseal-it
+# fast_folder GIB: the folder for what is written often: memory, because dpkg calls fsync for each file, if so many GiB are
+# free there. The machine's memory is not filled up: the kernel would kill a test, not the files.
+fast_folder() {
+  local free
+  free=$(awk '/^MemAvailable:/ {print int($2 / 1048576)}' /proc/meminfo)
+  if [[ $(stat -f -c %T /dev/shm 2>/dev/null) == tmpfs && -w /dev/shm ]] && ((free >= $1)); then
+    echo /dev/shm
   else
-    echo /tmp/reseal-it
+    echo /tmp
   fi
+}
+
+# default_run: the folder of sockets, state and logs: where servers run already, else where there is room for all of them.
+default_run() {
+  local base
+  for base in /dev/shm /tmp; do
+    [[ ! -d $base/reseal-it/pid ]] || { echo "$base/reseal-it"; return; }
+  done
+  echo "$(fast_folder "$RUN_GIB")/reseal-it"
 }
 
 # mirror KIND: the address of the machine's own Debian archive (KIND main) or security archive (KIND security).

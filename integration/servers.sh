@@ -62,8 +62,10 @@ serve() {
   local name=$1
   shift
   ! is_alive "$RUN/pid/$name" || return 0
+  mkdir -p "$RUN/tmp"
+  # A killed daemon leaves mounts where its temporary files are: there down.sh finds them.
   # The lock of up.sh must not outlive it in a server.
-  setsid nohup "$@" >"$RUN/log/$name" 2>&1 8>&- </dev/null &
+  TMPDIR=$RUN/tmp setsid nohup "$@" >"$RUN/log/$name" 2>&1 8>&- </dev/null &
   echo $! >"$RUN/pid/$name"
 }
 

@@ -118,6 +118,8 @@ impl Daemon {
             .args(["--config", &path("buildkitd.toml"), "--root", &path("root")])
             .args(["--addr", &format!("unix://{}", path("socket"))])
             .args(["--containerd-worker=false"])
+            // It mounts there too, and is killed in the middle.
+            .env("TMPDIR", folder.path())
             .stderr(Stdio::null())
             .spawn()
             .expect("buildkitd starts");
@@ -139,15 +141,17 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
-        // What it had mounted and started goes with it.
-        let root = self.1.path().join("root").display().to_string();
+        // What it had started and mounted goes with it.
+        let folder = self.1.path().display().to_string();
+        let _ = Command::new("pkill")
+            .args(["-KILL", "-f", &folder])
+            .status();
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-        for mount in mounts.lines().filter_map(|line| line.split(' ').nth(1)) {
-            if mount.starts_with(&root) {
-                let _ = Command::new("umount").args(["-l", mount]).status();
-            }
+        let places = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+        // One mount may lie in another.
+        for place in places.rev().filter(|place| place.starts_with(&folder)) {
+            let _ = Command::new("umount").args(["-l", place]).status();
         }
-        let _ = Command::new("pkill").args(["-KILL", "-f", &root]).status();
     }
 }
 

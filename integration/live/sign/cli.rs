@@ -41,7 +41,8 @@ fn signed(servers: &Servers) -> &'static Signed {
 
 impl Signed {
     fn make(servers: &Servers) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        // Nothing drops a static: the folder goes with the servers'.
+        let folder = tempfile::tempdir_in(servers.get("RUN")).expect("a folder");
         let prefix = folder.path().join("cosign");
         let prefix = prefix.to_str().expect("a path in UTF-8");
         let made = reseal(&["key", "generate", "--output-key-prefix", prefix], &[]);

@@ -96,7 +96,8 @@ impl Site {
                 Place::guarded("first login", "REGISTRY_AUTH")?,
                 Place::guarded("second login", "REGISTRY_AUTH2")?,
             ],
-            home: tempfile::tempdir().expect("a folder"),
+            // Nothing drops a static: the folder goes with the servers'.
+            home: tempfile::tempdir_in(variable("RUN")?).expect("a folder"),
         };
         // cosign finds its logins where Docker keeps them.
         let auths: serde_json::Map<_, _> = site
