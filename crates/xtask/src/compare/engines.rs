@@ -30,6 +30,15 @@ pub(super) struct Patched {
     pub refused: Option<String>,
 }
 
+impl Patched {
+    /// Returns the names and new versions of the packages that were changed.
+    pub(super) fn packages(&self) -> Vec<(&Value, &Value)> {
+        let packages = self.result["platforms"][0]["packages"].as_array();
+        let pairs = packages.into_iter().flatten();
+        pairs.map(|one| (&one["name"], &one["to"])).collect()
+    }
+}
+
 impl Engines<'_> {
     /// Lets the image's package manager do it.
     pub(super) fn package_manager(&self, what: &[&str]) -> Result<Patched, String> {

@@ -183,6 +183,10 @@ fn compare(
     if let Some(reason) = &ours.refused {
         lines.push(format!("without the table: {reason}"));
     }
+    let (packages, same) = (theirs.packages(), ours.packages());
+    if packages.is_empty() || packages != same {
+        return Err(format!("other packages: {packages:?} and {same:?}"));
+    }
     let left = unpack(
         &theirs.image,
         case.architecture,
