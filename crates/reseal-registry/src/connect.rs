@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use reqwest::Url;
 use reseal_net::{causes, is_loopback, tls_errors};
@@ -11,8 +10,6 @@ use reseal_net::{causes, is_loopback, tls_errors};
 use crate::error::StoreError;
 use crate::settings::RegistrySettings;
 use crate::tls::{self, HostFiles};
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// One connection pool for each kind of trust, made when it is first needed: reading the system's roots takes a while.
 pub(crate) struct Clients {
@@ -74,19 +71,12 @@ impl Clients {
             return Ok(client.clone());
         }
         let ca_files: &[PathBuf] = if secure { &self.ca_files } else { &[] };
-        let mut builder = reqwest::Client::builder()
-            .use_preconfigured_tls(tls::configure(ca_files, &files, secure)?)
-            .user_agent(&self.user_agent)
-            .connect_timeout(CONNECT_TIMEOUT)
-            // Redirects are followed by our own code, which knows what must not go to another host.
-            .redirect(reqwest::redirect::Policy::none());
-        if local {
-            // A proxy has another loopback.
-            builder = builder.no_proxy();
-        }
-        let client = builder.build().map_err(|error| StoreError::Settings {
-            why: causes(&error),
-        })?;
+        let tls = tls::configure(ca_files, &files, secure)?;
+        let client = reseal_net::client(tls, &self.user_agent, local)
+            .build()
+            .map_err(|error| StoreError::Settings {
+                why: causes(&error),
+            })?;
         pools.insert(key, client.clone());
         Ok(client)
     }

@@ -11,8 +11,6 @@ use reseal_net::{causes, is_loopback, tls_errors};
 use crate::error::RepoError;
 use crate::settings::{HttpSettings, ProxyRule};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-
 /// One connection pool for each kind of trust, made when it is first needed: reading the system's roots takes a while.
 pub(super) struct Clients {
     proxy: Option<String>,
@@ -45,16 +43,10 @@ impl Clients {
             return Ok(client.clone());
         }
         let ca: &[PathBuf] = if secure { &self.ca } else { &[] };
-        let mut builder = reqwest::Client::builder()
-            .use_preconfigured_tls(tls(ca, secure)?)
-            .user_agent(&self.user_agent)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(self.stall)
-            // Redirects are followed by our own code, which knows what must not go to another host.
-            .redirect(reqwest::redirect::Policy::none());
-        builder = match &self.proxy {
-            // A proxy has another loopback.
-            _ if local => builder.no_proxy(),
+        let builder =
+            reseal_net::client(tls(ca, secure)?, &self.user_agent, local).read_timeout(self.stall);
+        let builder = match &self.proxy {
+            _ if local => builder,
             Some(direct) if direct.eq_ignore_ascii_case("direct") => builder.no_proxy(),
             Some(proxy) => {
                 builder.proxy(reqwest::Proxy::all(proxy).map_err(|error| settings(&error))?)

@@ -12,7 +12,6 @@ use reseal_registry::{RealTime, Sleeper, Wait};
 
 use super::error::{ServiceError, ServiceName, one_line};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Answers are a few kilobytes.
 const ANSWER_LIMIT: usize = 4 << 20;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -82,13 +81,8 @@ impl Http {
         let tls = reseal_net::tls::configure(true, authorities, None)
             .map_err(|why| ServiceError::Settings { why })?;
         let build = |local: bool| {
-            let builder = Client::builder()
-                .use_preconfigured_tls(tls.clone())
-                .user_agent(&settings.user_agent)
-                .connect_timeout(CONNECT_TIMEOUT)
-                .timeout(settings.timeout)
-                .redirect(reqwest::redirect::Policy::none());
-            let builder = if local { builder.no_proxy() } else { builder };
+            let builder = reseal_net::client(tls.clone(), &settings.user_agent, local)
+                .timeout(settings.timeout);
             builder.build().map_err(|error| ServiceError::Settings {
                 why: causes(&error),
             })
