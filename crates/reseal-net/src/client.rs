@@ -16,5 +16,7 @@ pub fn client(tls: ClientConfig, user_agent: &str, local: bool) -> ClientBuilder
         .user_agent(user_agent)
         .connect_timeout(CONNECT_TIMEOUT)
         .redirect(Policy::none());
+    #[cfg(feature = "resolver")]
+    let builder = builder.dns_resolver(std::sync::Arc::new(crate::names::own::Resolver::default()));
     if local { builder.no_proxy() } else { builder }
 }

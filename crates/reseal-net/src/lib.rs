@@ -5,6 +5,7 @@
 mod cause;
 mod client;
 mod loopback;
+mod names;
 mod retry;
 mod secret;
 pub mod tls;
@@ -12,5 +13,6 @@ pub mod tls;
 pub use cause::{causes, disk, tls_errors};
 pub use client::client;
 pub use loopback::is_loopback;
+pub use names::connect;
 pub use retry::{back_off, may_pass, retry_after};
 pub use secret::Secret;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
 
 use super::address::Address;
 use super::channel::{BoxIo, Deadline};
@@ -40,7 +39,7 @@ pub(super) async fn open(
         .wait(
             address,
             "opening the TCP connection",
-            TcpStream::connect((host, port)),
+            reseal_net::connect(host, port),
         )
         .await?;
     let stream = stream.map_err(|error| ConnectError::from_io(address, &error))?;
