@@ -8,6 +8,7 @@ mod check;
 mod compare;
 mod demo;
 mod deps;
+mod dist;
 mod shell;
 mod test;
 
@@ -17,6 +18,7 @@ const USAGE: &str = "usage: cargo xtask TASK
 
   demo [--keep]              patch a real image on this machine and show it before and after
   test [--keep]              run every test; starts real servers, and stops them afterwards
+  dist                       build the static program for release
   check                      formatting, lints, documentation, scripts, dependencies, generated code
   deps                       directions of dependencies, and purity of the pure crates
   codegen [--check]          generate crates/reseal-proto/src/gen from proto/
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
             "demo" => demo::run_all(rest),
             "test" => test::run_all(rest),
             "check" => check::run_all(rest),
+            "dist" => dist::run_all(rest),
             "deps" => deps::run_all(rest),
             "codegen" => shell::helper("codegen", rest),
             "bench" => bench::run_all(rest),
