@@ -17,6 +17,6 @@ pub fn client(tls: ClientConfig, user_agent: &str, local: bool) -> ClientBuilder
         .connect_timeout(CONNECT_TIMEOUT)
         .redirect(Policy::none());
     #[cfg(feature = "resolver")]
-    let builder = builder.dns_resolver(std::sync::Arc::new(crate::names::own::Resolver::default()));
+    let builder = builder.dns_resolver(std::sync::Arc::new(crate::resolver::Resolver::default()));
     if local { builder.no_proxy() } else { builder }
 }

@@ -6,6 +6,8 @@ mod cause;
 mod client;
 mod loopback;
 mod names;
+#[cfg(feature = "resolver")]
+mod resolver;
 mod retry;
 mod secret;
 pub mod tls;

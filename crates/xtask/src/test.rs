@@ -13,6 +13,17 @@ use crate::{
 /// The tests without servers. Those of tokens and of whole images skip where `integration/up.sh` was never run.
 const ALONE: [&str; 5] = ["test", "--workspace", "--locked", "--features", "pkcs11"];
 
+/// The tests of what only the static program does.
+const STATIC: [&str; 7] = [
+    "test",
+    "--package",
+    "reseal-net",
+    "--locked",
+    "--features",
+    "resolver",
+    "resolver",
+];
+
 /// The tests that need servers, with the same features of every dependency as the tests before them: nothing is compiled again.
 const LIVE: [&str; 7] = [
     "test",
@@ -33,6 +44,7 @@ pub(crate) fn run_all(args: &[String]) -> Result<(), String> {
         _ => return Err("usage: cargo xtask test [--keep]".to_owned()),
     };
     run(&mut cargo(ALONE))?;
+    run(&mut cargo(STATIC))?;
     run(cargo(LIVE).arg("--no-run"))?;
     // The program as it is shipped is the one that is compared.
     let reseal = dist::build(false)?;
