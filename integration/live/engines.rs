@@ -111,23 +111,6 @@ fn add_file(
         .expect("it can be written");
 }
 
-/// Compares two results, by their packages and by every file of the images.
-fn same_root(subject: &Subject<'_>, theirs: &Value, ours: &Value, folder: &Path) {
-    let versions = |result: &Value| -> Vec<(Value, Value)> {
-        let list = result["platforms"][0]["packages"].as_array().cloned();
-        list.unwrap_or_default()
-            .into_iter()
-            .map(|one| (one["name"].clone(), one["to"].clone()))
-            .collect()
-    };
-    assert!(!versions(ours).is_empty());
-    assert_eq!(versions(theirs), versions(ours));
-    let left = subject.unpack(theirs, &folder.join("theirs"));
-    let right = subject.unpack(ours, &folder.join("ours"));
-    let found = roots::compare(&left, &right).expect("both can be read");
-    assert_eq!(found.different, [], "of {} paths", found.paths);
-}
-
 #[test]
 fn the_root_is_whole_and_its_programs_start() {
     let Some(site) = Site::open() else { return };

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use super::{KNOWN, Subject, add_file, same_root};
+use super::{KNOWN, Subject, add_file, roots};
 use crate::site::{Site, text};
 
 /// A package that wants to know of every change below `/usr/bin`, which no table of scripts has ever heard of.
@@ -63,6 +63,23 @@ fn watched(site: &Site, folder: &Path) -> String {
     let image = format!("{}-watched:1", base.rsplit_once(':').expect("a tag").0);
     site.append(base, "linux/arm64", &layer, &image);
     image
+}
+
+/// Compares two results, by their packages and by every file of the images.
+fn same_root(subject: &Subject<'_>, theirs: &Value, ours: &Value, folder: &Path) {
+    let versions = |result: &Value| -> Vec<(Value, Value)> {
+        let list = result["platforms"][0]["packages"].as_array().cloned();
+        list.unwrap_or_default()
+            .into_iter()
+            .map(|one| (one["name"].clone(), one["to"].clone()))
+            .collect()
+    };
+    assert!(!versions(ours).is_empty());
+    assert_eq!(versions(theirs), versions(ours));
+    let left = subject.unpack(theirs, &folder.join("theirs"));
+    let right = subject.unpack(ours, &folder.join("ours"));
+    let found = roots::compare(&left, &right).expect("both can be read");
+    assert_eq!(found.different, [], "of {} paths", found.paths);
 }
 
 #[test]
