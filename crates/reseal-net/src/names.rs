@@ -18,12 +18,9 @@ use tokio::net::TcpStream;
 pub async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
     #[cfg(feature = "resolver")]
     {
-        let addresses = crate::resolver::Resolver::default()
-            .addresses(host)
-            .await?
-            .into_iter();
-        let addresses: Vec<SocketAddr> = addresses.map(|address| (address, port).into()).collect();
-        TcpStream::connect(addresses.as_slice()).await
+        let addresses = crate::resolver::Resolver::default().addresses(host).await?;
+        let addresses = addresses.into_iter().map(|address| (address, port).into());
+        TcpStream::connect(addresses.collect::<Vec<SocketAddr>>().as_slice()).await
     }
     #[cfg(not(feature = "resolver"))]
     TcpStream::connect((host, port)).await
