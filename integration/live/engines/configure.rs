@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path, process::Command};
 
+use serde_json::Value;
+
 use super::{KNOWN, Subject, add_file, roots};
 use crate::site::{Site, text};
 
