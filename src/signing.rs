@@ -94,6 +94,18 @@ fn pairs(flag: &str, texts: &[String]) -> Result<BTreeMap<String, String>, Failu
         .collect()
 }
 
+/// Refuses annotations where no signature is made or asked for: a condition must not be dropped in silence.
+pub(crate) fn no_annotations(texts: &[String]) -> Result<(), Failure> {
+    if texts.is_empty() {
+        return Ok(());
+    }
+    Err(
+        Failure::usage("`--annotations` belong to signatures, and attestations have none").hint(
+            "Leave them out, or use them with a signature (`reseal sign`, `--require signature`)",
+        ),
+    )
+}
+
 /// Returns how `patch` signs what it made; `attest`: also what it found.
 pub(crate) fn seal(
     args: &SignerArgs,
@@ -163,8 +175,15 @@ fn public_half(key: &str) -> Option<String> {
     Path::new(&public).is_file().then_some(public)
 }
 
-/// Opens whose signatures count.
-pub(crate) fn trust(args: &TrustArgs, env: &Env) -> Result<Trust, Failure> {
+/// Opens whose signatures count for what is required.
+pub(crate) fn trust(
+    args: &TrustArgs,
+    required: &[Requirement],
+    env: &Env,
+) -> Result<Trust, Failure> {
+    if !required.contains(&Requirement::Signature) {
+        no_annotations(&args.annotations)?;
+    }
     let wrong = |error: VerifyError| {
         let hint = error.hint();
         with(

@@ -295,6 +295,16 @@ fn a_signature_is_made_checked_and_told_to_cosign() {
     bench.ok(&[&arguments[..], &["--key", "cosign.key"], &NO_LOG].concat());
     let both = ["--key", "cosign.pub", "--require", "signature,openvex"];
     assert_eq!(bench.verify(&both).code, 0);
+
+    // A condition that could not be kept is not dropped.
+    let env = ["-a", "env=prod"];
+    let attest = bench.run(&[&arguments[..], &["--key", "cosign.key"], &NO_LOG, &env].concat());
+    let required = ["--key", "cosign.pub", "--require", "openvex"];
+    for refused in [attest, bench.verify(&[&required[..], &env].concat())] {
+        assert_eq!(refused.code, 2, "{}", refused.stderr);
+        let part = "`--annotations` belong to signatures";
+        assert!(refused.stderr.contains(part), "{}", refused.stderr);
+    }
 }
 
 #[test]
@@ -373,13 +383,21 @@ fn promotion_refuses_with_60_what_is_not_proved() {
     assert_eq!(done.code, 0, "{}", done.stderr);
     let (place, _) = live.rsplit_once(':').unwrap();
     assert_eq!(done.stdout, format!("{place}@{}\n", bench.digest));
-    let kept = std::fs::read(bench.folder.path().join("record.json")).unwrap();
+    let read = || std::fs::read(bench.folder.path().join("record.json")).unwrap();
+    let kept = read();
     assert_eq!(promote(&record).code, 0, "again changes nothing");
-    assert_eq!(
-        std::fs::read(bench.folder.path().join("record.json")).unwrap(),
-        kept,
-        "the record of what was moved stays"
-    );
+    assert_eq!(read(), kept, "the record of what was moved stays");
+    let more = ["--also-tag", "latest,newest,newest"];
+    assert_eq!(promote(&[&record[..], &more].concat()).code, 0);
+    let going_on: Value = serde_json::from_slice(&read()).unwrap();
+    let moved = going_on["tags"].as_array().unwrap();
+    let moved: Vec<_> = moved
+        .iter()
+        .map(|one| (&one["tag"], &one["moved"]))
+        .collect();
+    let wanted = ["1", "latest", "newest"].map(|tag| (json!(tag), json!(true)));
+    let wanted: Vec<_> = wanted.iter().map(|(tag, moved)| (tag, moved)).collect();
+    assert_eq!(moved, wanted, "what was moved before is in the record too");
     let rollback = ["rollback", "--record", "record.json", "--key", "cosign.pub"];
     let refused = bench.run(&[&rollback[..], &NO_LOG].concat());
     assert_eq!(refused.code, 60, "{}", refused.stderr);

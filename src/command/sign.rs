@@ -59,6 +59,7 @@ async fn agree(
 }
 
 pub(super) async fn attest(args: &AttestArgs, context: &mut Context) -> Result<u8, Failure> {
+    signing::no_annotations(&args.signer.annotations)?;
     let predicate = signing::read(&args.predicate, "predicate")?;
     let predicate = serde_json::from_slice(&predicate).map_err(|error| {
         Failure::usage(format!("`{}` is no JSON", args.predicate.display())).because(&error)
@@ -121,7 +122,7 @@ pub(super) async fn verify_signature(
 ) -> Result<u8, Failure> {
     let image = settings::location(&args.image)?;
     let require = signing::requirements(&args.require)?;
-    let trust = signing::trust(&args.trust, &context.env)?;
+    let trust = signing::trust(&args.trust, &require, &context.env)?;
     let registries = registries(&args.registry, &context.env)?;
     let work = async {
         Ok(reseal_pipeline::verify_signature(&image, &require, &trust, &registries).await?)
@@ -141,6 +142,7 @@ pub(super) async fn verify_signature(
 }
 
 pub(super) async fn promote(args: &PromoteArgs, context: &mut Context) -> Result<u8, Failure> {
+    let require = signing::requirements(&args.require)?;
     let settings = PromoteSettings {
         source: settings::location(&args.image)?,
         destination: settings::tagged(&args.destination)?,
@@ -152,8 +154,8 @@ pub(super) async fn promote(args: &PromoteArgs, context: &mut Context) -> Result
                     .map_err(|error| Failure::usage(format!("`--also-tag`: {error}")))
             })
             .collect::<Result<_, _>>()?,
-        require: signing::requirements(&args.require)?,
-        trust: signing::trust(&args.trust, &context.env)?,
+        trust: signing::trust(&args.trust, &require, &context.env)?,
+        require,
     };
     let time = settings::time(&args.timeout)?;
     let registries = registries(&args.registry, &context.env)?;
@@ -178,13 +180,20 @@ pub(super) async fn promote(args: &PromoteArgs, context: &mut Context) -> Result
     Ok(0)
 }
 
-/// Writes what a promotion is about to do. One that moves nothing must not overwrite the record of the one that did.
+/// Writes what a promotion is about to do, and what an earlier run of it has done. One that moves nothing must not overwrite the
+/// record of another.
 fn keep_record(path: Option<&Path>, promotion: &Promotion) -> Result<(), PipelineError> {
     let Some(path) = path else { return Ok(()) };
-    if path.exists() && promotion.tags.iter().all(|tag| !tag.moved) {
+    // A pipe is not waited for.
+    let earlier = path.is_file().then(|| std::fs::read(path).ok()).flatten();
+    let record = match earlier.and_then(|bytes| reseal_pipeline::read_record("", &bytes).ok()) {
+        Some(earlier) => promotion.going_on_from(&earlier),
+        None => promotion.clone(),
+    };
+    if path.exists() && record.tags.iter().all(|tag| !tag.moved) {
         return Ok(());
     }
-    output::write(path, &output::document(promotion)).map_err(|failure| PipelineError::Usage {
+    output::write(path, &output::document(&record)).map_err(|failure| PipelineError::Usage {
         message: format!("{}: {}", failure.message, failure.causes.join(": ")),
         hint: Some("No tag has moved: choose another place for `--record`".into()),
     })
@@ -194,7 +203,7 @@ pub(super) async fn rollback(args: &RollbackArgs, context: &mut Context) -> Resu
     let name = args.record.display().to_string();
     let bytes = signing::read(&args.record, "record")?;
     let record = reseal_pipeline::read_record(&name, &bytes)?;
-    let trust = signing::trust(&args.trust, &context.env)?;
+    let trust = signing::trust(&args.trust, &[Requirement::Signature], &context.env)?;
     let registries = registries(&args.registry, &context.env)?;
     let (events, stream) = Events::channel();
     let drawing = Drawing::start(context.mode, &context.env, stream);

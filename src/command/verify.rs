@@ -46,6 +46,7 @@ async fn verified(args: &VerifyArgs, context: &mut Context) -> Result<RunResult,
             return Err(Failure::usage("`--attest` needs the image by digest")
                 .hint("Name it as REPOSITORY@DIGEST, as `reseal patch` prints it"));
         }
+        signing::no_annotations(&args.signer.annotations)?;
         let session = signing::required(&args.signer, &args.registry, &context.env)?;
         settings.seal = Some(signing::sealed_by(session, &context.env));
     }

@@ -430,7 +430,7 @@ impl PipelineError {
                 "Move to a newer base image, lower the gate with `--gate`, or leave findings without a fix out with `--ignore-unfixed`"
                     .into(),
             ),
-            Self::Gate { .. } => Some("Look at the findings that remain, in the summary or with `--format json`; no tag was moved".into()),
+            Self::Gate { .. } => Some("Look at the findings that remain, in the summary or with `--format json`".into()),
             Self::Io { .. } => Some("Check free space and rights of the folder named in TMPDIR".into()),
             Self::Bind(BindError::Twice { .. }) => Some("Give one report a platform".into()),
             Self::Bind(_) | Self::Plan { source: PlanError::OtherDistribution { .. }, .. } => Some(

@@ -50,6 +50,29 @@ pub struct Promotion {
     pub proofs: Vec<Proof>,
 }
 
+impl Promotion {
+    /// Takes over what an earlier run of the same promotion recorded, if `earlier` is one: a tag that the earlier run moved is
+    /// there already for the one that goes on, and only the earlier one knows what it meant before.
+    #[must_use]
+    pub fn going_on_from(&self, earlier: &Self) -> Self {
+        if self.promoted != earlier.promoted {
+            return self.clone();
+        }
+        let mut tags = earlier.tags.clone();
+        for tag in &self.tags {
+            match tags.iter_mut().find(|known| known.tag == tag.tag) {
+                Some(known) if tag.moved => *known = tag.clone(),
+                Some(_) => {}
+                None => tags.push(tag.clone()),
+            }
+        }
+        Self {
+            tags,
+            ..self.clone()
+        }
+    }
+}
+
 /// A tag, before and after.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MovedTag {
@@ -110,9 +133,11 @@ pub async fn promote(
     // Copying takes a while: the tag that was checked at the start may have moved meanwhile.
     not_moved(from.as_ref(), tag, digest).await?;
     events.send(Event::Started(Stage::Tag, None));
-    let mut tags = Vec::new();
+    let mut tags: Vec<MovedTag> = Vec::new();
     for tag in std::iter::once(first).chain(&settings.also) {
-        tags.push(next_step(to.as_ref(), &root, tag).await?);
+        if tags.iter().all(|one| one.tag != *tag) {
+            tags.push(next_step(to.as_ref(), &root, tag).await?);
+        }
     }
     let promotion = Promotion {
         schema: PROMOTION_SCHEMA.to_owned(),

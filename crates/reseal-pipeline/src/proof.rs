@@ -1,7 +1,7 @@
 //! What must be proved of a digest before it gets a name.
 
 use reseal_oci::{Digest, Location};
-use reseal_registry::{Registries, Store};
+use reseal_registry::{Registries, Store, Target};
 use reseal_sign::{
     statement::predicate_type,
     store::{Collected, collect},
@@ -12,7 +12,11 @@ use reseal_sign::{
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{error::PipelineError, promote::pinned, source::open};
+use crate::{
+    error::PipelineError,
+    promote::pinned,
+    source::{open, store_error},
+};
 
 /// One kind of proof.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -93,7 +97,8 @@ pub(crate) async fn collected(
 /// Proves everything that is required of an image that is named by digest.
 ///
 /// # Errors
-/// [`PipelineError::Unproved`] with the first proof that is missing, and why each candidate does not count.
+/// [`PipelineError::Unproved`] with the first proof that is missing, and why each candidate does not count; that of the store where
+/// there is neither a candidate nor the image.
 pub async fn verify_signature(
     image: &Location,
     required: &[Requirement],
@@ -102,7 +107,19 @@ pub async fn verify_signature(
 ) -> Result<Vec<Proof>, PipelineError> {
     let store = open(image, registries, false)?.0;
     let (digest, _) = pinned(image)?;
-    prove(store.as_ref(), digest, required, trust).await
+    let proved = prove(store.as_ref(), digest, required, trust).await;
+    if let Err(PipelineError::Unproved {
+        source: NotProved::Verify(VerifyError::NothingThere { .. }),
+        ..
+    }) = &proved
+    {
+        // Signatures may be kept where their image is not, so it is looked for only now.
+        store
+            .manifest(&Target::Digest(digest.clone()))
+            .await
+            .map_err(store_error(format!("fetch the manifest {digest}")))?;
+    }
+    proved
 }
 
 /// Proves everything that is required of a digest, or names what is missing.
@@ -145,9 +162,13 @@ fn check(
             .map(|one| signer(&one.signer)),
         Requirement::Attestation(uri) => attested(uri)?.first().map(|one| signer(&one.signer)),
         Requirement::Verification => {
-            let found = attested(predicate_type::VERIFICATION)?;
-            let passed = found.iter().find(|one| passed(&one.predicate, digest));
-            Some(signer(&passed.ok_or(NotProved::Failed)?.signer))
+            let mut found = attested(predicate_type::VERIFICATION)?;
+            found.retain(|one| is_about(&one.predicate, digest));
+            let newest = found.iter().map(|one| verified(&one.predicate)).max();
+            found.retain(|one| Some(verified(&one.predicate)) == newest);
+            let all_passed = found.iter().all(|one| one.predicate["passed"] == true);
+            let by = found.first().filter(|_| all_passed);
+            Some(signer(&by.ok_or(NotProved::Failed)?.signer))
         }
     };
     Ok(by.expect("what verifies has at least one signer"))
@@ -163,12 +184,14 @@ fn signer(signer: &Signer) -> String {
     }
 }
 
-/// A statement that is about this digest, and says that nothing that should be fixed remains.
-fn passed(predicate: &Value, digest: &Digest) -> bool {
-    predicate["passed"] == true
-        && predicate["subject"]["digest"]
-            .as_str()
-            .is_none_or(|subject| subject == digest.as_str())
+/// Whether a verification says itself that it is about this digest.
+fn is_about(predicate: &Value, digest: &Digest) -> bool {
+    predicate["subject"]["digest"] == digest.as_str()
+}
+
+/// Returns when an image was verified; one that does not say it is older than all others.
+fn verified(predicate: &Value) -> Option<jiff::Timestamp> {
+    predicate["verified"].as_str()?.parse().ok()
 }
 
 /// Why something is not proved.
@@ -177,7 +200,7 @@ pub enum NotProved {
     /// No signature or attestation fulfils the policy.
     #[error(transparent)]
     Verify(#[from] VerifyError),
-    /// It is attested that the verification failed.
+    /// It is attested that the newest verification failed, or none is about the digest.
     #[error("its verification is attested, but did not pass")]
     Failed,
 }

@@ -4,11 +4,12 @@ use std::sync::Mutex;
 
 use reseal_oci::Digest;
 use reseal_pipeline::{
-    Class, Events, PatchSettings, PipelineError, PromoteSettings, Promotion, Requirement, Rollback,
-    RunResult, Trust, promote, read_record, rollback,
+    Class, Events, MovedTag, PROMOTION_SCHEMA, PatchSettings, Pinned, PipelineError,
+    PromoteSettings, Promotion, Requirement, Rollback, RunResult, SignSettings, Trust, promote,
+    read_record, rollback,
 };
 use reseal_registry::Store;
-use reseal_sign::store::collect;
+use reseal_sign::{statement::predicate_type, store::collect};
 use reseal_testkit::registry::{FakeRegistry, Fault};
 
 use crate::sealing::{LATER, Signing, refused};
@@ -230,6 +231,47 @@ async fn what_is_not_proved_or_has_moved_is_refused() {
     }
 }
 
+#[tokio::test]
+async fn the_newest_verification_decides() {
+    let stage = Stage::new().await;
+    let host = stage.single.world.registry.host();
+    let settings = SignSettings {
+        image: format!("{host}/{REPOSITORY}@{}", stage.digest())
+            .parse()
+            .unwrap(),
+        recursive: false,
+        session: stage.signing.session.clone(),
+    };
+    let other = Digest::of(b"other");
+    for (verified, about, passed, refused_after) in [
+        // Older than that of the patch, and newer but of something else.
+        ("2001-01-01T00:00:00Z", stage.digest(), false, false),
+        ("2200-01-01T00:00:00Z", &other, false, false),
+        ("2201-01-01T00:00:00Z", stage.digest(), false, true),
+        // Two at the same time have to agree.
+        ("2201-01-01T00:00:00Z", stage.digest(), true, true),
+        ("2202-01-01T00:00:00+01:00", stage.digest(), true, false),
+    ] {
+        let predicate = serde_json::json!({
+            "passed": passed, "subject": {"digest": about.as_str()}, "verified": verified,
+        });
+        let registries = &stage.single.world.registries;
+        let kind = predicate_type::VERIFICATION;
+        let events = Events::channel().0;
+        reseal_pipeline::attest(&settings, kind, &predicate, registries, &events)
+            .await
+            .unwrap();
+        match stage.promote(&stage.settings()).await {
+            Ok(_) => assert!(!refused_after, "{predicate}"),
+            Err(error) => {
+                assert!(refused_after, "{predicate}: {error}");
+                assert_eq!(error.class(), Class::Promotion, "{error}");
+                assert!(error.to_string().contains("verified"), "{error}");
+            }
+        }
+    }
+}
+
 /// Everything that a promotion takes along, by name: image and proofs, in both forms, manifests and blobs.
 fn parts(stage: &Stage) -> Vec<(String, String)> {
     let registry = &stage.single.world.registry;
@@ -320,7 +362,7 @@ async fn a_promotion_is_taken_back_to_what_was_signed_before() {
     stage.promote(&stage.settings()).await.unwrap();
     let first = stage.digest().clone();
     let host = stage.single.world.registry.host().to_owned();
-    let sign = reseal_pipeline::SignSettings {
+    let sign = SignSettings {
         image: format!("{host}/{REPOSITORY}@{}", stage.single.image.digest)
             .parse()
             .unwrap(),
@@ -366,6 +408,41 @@ async fn a_promotion_is_taken_back_to_what_was_signed_before() {
     stage.live.put_manifest(SHOP, &kind, &other, Some("1"));
     let error = refused(stage.rollback(&record).await);
     assert_eq!(error.class(), Class::Promotion, "{error}");
+}
+
+#[test]
+fn a_promotion_that_goes_on_keeps_what_its_tags_meant_before() {
+    let tag = |name: &str, previous: Option<&[u8]>, moved| MovedTag {
+        tag: name.parse().unwrap(),
+        previous: previous.map(Digest::of),
+        moved,
+    };
+    let image = |digest: &[u8]| Pinned {
+        reference: "live.example/shop".into(),
+        digest: Digest::of(digest),
+    };
+    let promotion = |digest: &[u8], tags: Vec<MovedTag>| Promotion {
+        schema: PROMOTION_SCHEMA.to_owned(),
+        source: image(digest),
+        promoted: image(digest),
+        tags,
+        proofs: Vec::new(),
+    };
+    let earlier = vec![tag("1", Some(b"old"), true), tag("2", Some(b"old"), true)];
+    let earlier = promotion(b"new", earlier);
+    // The first tag is there already; the second was moved away and moves again; the third never moved.
+    let now = vec![
+        tag("1", Some(b"new"), false),
+        tag("2", Some(b"other"), true),
+        tag("latest", Some(b"old"), true),
+    ];
+    let merged = promotion(b"new", now.clone()).going_on_from(&earlier);
+    assert_eq!(
+        merged.tags,
+        [earlier.tags[0].clone(), now[1].clone(), now[2].clone()]
+    );
+    let other = promotion(b"third", now);
+    assert_eq!(other.going_on_from(&earlier), other);
 }
 
 #[tokio::test]
