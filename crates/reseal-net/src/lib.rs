@@ -16,5 +16,5 @@ pub use cause::{causes, disk, tls_errors};
 pub use client::client;
 pub use loopback::is_loopback;
 pub use names::connect;
-pub use retry::{back_off, may_pass, retry_after};
+pub use retry::{Again, back_off, may_pass, retry_after};
 pub use secret::Secret;

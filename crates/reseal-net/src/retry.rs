@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
 
+use crate::tls_errors;
+
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
 
@@ -36,6 +38,45 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     Some(date.duration_since(now).unwrap_or(Duration::ZERO))
 }
 
+/// How often a failed request is worth sending again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// Never: the same will fail in the same way.
+    Never,
+    /// Twice at most, unless the server was reached before: most often its name is wrong or nothing listens there, and somebody waits.
+    Briefly,
+    /// As often as the settings say.
+    Often,
+}
+
+impl Again {
+    /// Judges an exchange that brought no answer, or half of one.
+    pub fn after(error: &reqwest::Error) -> Self {
+        let final_in_tls = |cause: &rustls::Error| {
+            matches!(
+                cause,
+                rustls::Error::InvalidCertificate(_) | rustls::Error::InvalidMessage(_)
+            )
+        };
+        if error.is_builder() || tls_errors(error).any(final_in_tls) {
+            Self::Never
+        } else if error.is_connect() {
+            Self::Briefly
+        } else {
+            Self::Often
+        }
+    }
+
+    /// Returns how many tries may follow the first one; `most` by the settings, `reached`: the server has answered before.
+    pub fn retries(self, most: u32, reached: bool) -> u32 {
+        match self {
+            Self::Never => 0,
+            Self::Briefly if !reached => most.min(2),
+            Self::Briefly | Self::Often => most,
+        }
+    }
+}
+
 /// Tells whether a request that was refused with this status may be accepted a moment later.
 pub fn may_pass(status: u16) -> bool {
     matches!(status, 408 | 500 | 502 | 503 | 504)
@@ -59,6 +100,19 @@ mod tests {
             let real = back_off(attempt);
             assert!(real >= Duration::from_millis(low) && real <= Duration::from_millis(high));
         }
+    }
+
+    #[test]
+    fn a_server_that_was_never_reached_is_not_asked_for_long() {
+        for (again, reached, retries) in [
+            (Again::Never, true, 0),
+            (Again::Briefly, false, 2),
+            (Again::Briefly, true, 5),
+            (Again::Often, false, 5),
+        ] {
+            assert_eq!(again.retries(5, reached), retries, "{again:?} {reached}");
+        }
+        assert_eq!(Again::Briefly.retries(1, false), 1);
     }
 
     #[test]

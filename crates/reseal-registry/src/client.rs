@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Method, Response, StatusCode, Url};
+use reseal_net::Again;
 
 use crate::auth::HostLogins;
 use crate::auth::scope::Scopes;
@@ -134,7 +135,8 @@ impl Client {
     /// Waits before the next try; `false` at once if there must be none.
     pub(crate) async fn pause(&self, error: &StoreError, attempt: u32) -> bool {
         let settings = &self.shared.settings;
-        if !error.is_transient() || attempt >= settings.retries {
+        let reached = self.counts.bytes_in.load(Ordering::Relaxed) > 0;
+        if attempt >= error.again().retries(settings.retries, reached) {
             return false;
         }
         let wait = error
@@ -143,7 +145,7 @@ impl Client {
         if wait > retry::LONGEST_PAUSE {
             return false;
         }
-        tracing::debug!(%error, attempt, wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX), "will try again");
+        tracing::info!(%error, attempt, wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX), "will try again");
         settings.sleeper.sleep(Wait::Retry, wait).await;
         true
     }
@@ -276,7 +278,7 @@ impl Client {
                     registry: self.registry.clone(),
                     why: format!("it was silent for {} s", settings.stall.as_secs()),
                     advice: None,
-                    transient: true,
+                    again: Again::Often,
                 };
             }
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use reqwest::Url;
-use reseal_net::{causes, is_loopback, tls_errors};
+use reseal_net::{Again, causes, is_loopback, tls_errors};
 
 use crate::error::StoreError;
 use crate::settings::RegistrySettings;
@@ -92,17 +92,19 @@ pub(crate) fn authority(url: &Url) -> String {
 /// Makes a store error of a failed exchange, with advice where the cause is a known one.
 pub(crate) fn failure(registry: &str, error: reqwest::Error) -> StoreError {
     let error = error.without_url();
-    let (mut advice, mut transient) = (None, !error.is_builder());
+    let mut advice = error.is_connect().then(|| {
+        format!(
+            "check the name {registry}, and that this machine reaches it (HTTPS_PROXY, NO_PROXY)"
+        )
+    });
     for cause in tls_errors(&error) {
         match cause {
             rustls::Error::InvalidCertificate(_) => {
-                transient = false;
                 advice = Some(format!(
                     "give the authority that signed its certificate with `--registry-ca FILE`, or put it in /etc/docker/certs.d/{registry}/ca.crt"
                 ));
             }
             rustls::Error::InvalidMessage(_) => {
-                transient = false;
                 advice = Some(format!(
                     "if {registry} speaks plain HTTP, say so with `--plain-http {registry}`"
                 ));
@@ -112,9 +114,9 @@ pub(crate) fn failure(registry: &str, error: reqwest::Error) -> StoreError {
     }
     StoreError::Transport {
         registry: registry.to_owned(),
+        again: Again::after(&error),
         why: causes(&error),
         advice,
-        transient,
     }
 }
 

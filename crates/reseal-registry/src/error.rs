@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use reseal_net::Again;
 use reseal_oci::Digest;
 
 use crate::credentials::CredentialError;
@@ -97,8 +98,8 @@ pub enum StoreError {
         why: String,
         /// What the user can do, where the cause is known.
         advice: Option<String>,
-        /// Whether the same request may work a moment later.
-        transient: bool,
+        /// How often it is worth another try.
+        again: Again,
     },
     /// The answer breaks the distribution protocol.
     #[error("{registry} sent an answer that makes no sense: {why}")]
@@ -277,13 +278,13 @@ impl StoreError {
         }
     }
 
-    /// Tells whether the same request may work a moment later.
-    pub fn is_transient(&self) -> bool {
+    /// Tells how often the same request is worth another try.
+    pub(crate) fn again(&self) -> Again {
         match self {
-            Self::RateLimited { .. } | Self::Contended { .. } => true,
-            Self::Refused { status, .. } => reseal_net::may_pass(*status),
-            Self::Transport { transient, .. } => *transient,
-            _ => false,
+            Self::RateLimited { .. } | Self::Contended { .. } => Again::Often,
+            Self::Refused { status, .. } if reseal_net::may_pass(*status) => Again::Often,
+            Self::Transport { again, .. } => *again,
+            _ => Again::Never,
         }
     }
 
@@ -316,7 +317,7 @@ impl StoreError {
                 registry: what.to_owned(),
                 why: error.to_string(),
                 advice: None,
-                transient: false,
+                again: Again::Never,
             },
         }
     }

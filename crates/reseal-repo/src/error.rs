@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use reseal_net::Again;
 use reseal_pkg::PkgError;
 
 /// Why a repository could not be used. Values are cheap to clone: causes are kept as text.
@@ -129,8 +130,8 @@ pub enum RepoError {
         why: String,
         /// What the user can do, where the cause is known.
         advice: Option<String>,
-        /// Whether the same request may work a moment later.
-        transient: bool,
+        /// How often it is worth another try.
+        again: Again,
     },
     /// A file of the cache or of the user's folder could not be used.
     #[error("could not {action} {}: {why}", path.display())]
@@ -246,13 +247,13 @@ impl RepoError {
         }
     }
 
-    /// Tells whether the same request may work a moment later.
-    pub fn is_transient(&self) -> bool {
+    /// Tells how often the same request is worth another try.
+    pub(crate) fn again(&self) -> Again {
         match self {
-            Self::RateLimited { .. } => true,
-            Self::Refused { status, .. } => reseal_net::may_pass(*status),
-            Self::Transport { transient, .. } => *transient,
-            _ => false,
+            Self::RateLimited { .. } => Again::Often,
+            Self::Refused { status, .. } if reseal_net::may_pass(*status) => Again::Often,
+            Self::Transport { again, .. } => *again,
+            _ => Again::Never,
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::Url;
-use reseal_net::{causes, is_loopback, tls_errors};
+use reseal_net::{Again, causes, is_loopback, tls_errors};
 
 use crate::error::RepoError;
 use crate::settings::{HttpSettings, ProxyRule};
@@ -90,9 +90,11 @@ fn settings(error: &reqwest::Error) -> RepoError {
 /// Makes an error of a failed exchange, with advice where the cause is a known one.
 pub(super) fn failure(url: &str, error: reqwest::Error) -> RepoError {
     let error = error.without_url();
-    let (mut advice, mut transient) = (None, !error.is_builder());
+    let mut advice = error.is_connect().then(|| {
+        "check the package sources of the image, and that this machine reaches them (HTTPS_PROXY, NO_PROXY)"
+            .to_owned()
+    });
     if tls_errors(&error).any(|cause| matches!(cause, rustls::Error::InvalidCertificate(_))) {
-        transient = false;
         advice = Some(
             "give the authority that signed the server's certificate with `--package-ca FILE`"
                 .to_owned(),
@@ -100,9 +102,9 @@ pub(super) fn failure(url: &str, error: reqwest::Error) -> RepoError {
     }
     RepoError::Transport {
         url: url.to_owned(),
+        again: Again::after(&error),
         why: causes(&error),
         advice,
-        transient,
     }
 }
 

@@ -13,6 +13,7 @@ use reqwest::header::{
     RETRY_AFTER,
 };
 use reqwest::{Response, Url};
+use reseal_net::Again;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::cache::{Cache, Note};
@@ -143,7 +144,7 @@ impl Downloads {
             match self.small_once(url, limit, &headers).await {
                 Ok(small) => return Ok(small),
                 Err(error) => {
-                    if !retry::pause(&self.settings, &error, attempt).await {
+                    if !retry::pause(&self.settings, &self.counters, &error, attempt).await {
                         return Err(error);
                     }
                     attempt += 1;
@@ -198,7 +199,7 @@ impl Downloads {
             if sink.is_broken() {
                 break;
             }
-            if !retry::pause(&self.settings, &error, attempt).await {
+            if !retry::pause(&self.settings, &self.counters, &error, attempt).await {
                 return Err(error);
             }
             attempt += 1;
@@ -291,7 +292,7 @@ impl Downloads {
                 url: url.to_owned(),
                 why: format!("the answer ended after {offset} of {expected} bytes"),
                 advice: None,
-                transient: true,
+                again: Again::Often,
             });
         }
         Ok(())
@@ -368,7 +369,7 @@ impl Downloads {
             url: shown(&at),
             why: format!("more than {REDIRECTS} redirects"),
             advice: None,
-            transient: false,
+            again: Again::Never,
         })
     }
 }
@@ -446,7 +447,7 @@ fn redirected(at: &Url, response: &Response, shown: &str) -> Result<Url, RepoErr
         url: shown.to_owned(),
         why: why.to_owned(),
         advice: None,
-        transient: false,
+        again: Again::Never,
     };
     let location = response
         .headers()
