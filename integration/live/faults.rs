@@ -211,6 +211,33 @@ fn packages_that_cannot_be_fetched_are_named_with_12() {
 }
 
 #[test]
+fn an_image_that_names_no_repository_is_not_taken_for_up_to_date() {
+    let Some(site) = Site::open() else { return };
+    let image = with_file(
+        &site,
+        site.get("IMAGE_BULLSEYE"),
+        "no-sources",
+        "etc/apt/sources.list",
+        "# deb http://127.0.0.1:1/debian bullseye main\ndeb-src http://127.0.0.1:1/debian bullseye main\n",
+    );
+    for engine in ["native", "buildkit"] {
+        let args = [
+            "--engine",
+            engine,
+            "--tag-unchanged",
+            "-t",
+            "live-no-sources",
+        ];
+        let output = site.reseal(&[&["patch", &image][..], &args].concat());
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(12), "{engine}: {said}");
+        let why = "the image names no package repository";
+        assert!(said.contains(why), "{engine}: {said}");
+        no_tag(&site, &image, "live-no-sources");
+    }
+}
+
+#[test]
 fn an_image_without_a_package_database_is_refused_with_12() {
     let Some(site) = Site::open() else { return };
     let image = with_file(

@@ -100,7 +100,13 @@ fn headline(result: &RunResult) -> String {
             plural(patched, "platform")
         ),
         Outcome::Verified => {
-            format!("Verified {source}: every fix that was asked for is in")
+            let held = result.platforms.iter().any(|one| !one.held.is_empty());
+            let but = if held {
+                ", but for packages on hold"
+            } else {
+                ""
+            };
+            format!("Verified {source}: every fix that was asked for is in{but}")
         }
     }
 }
@@ -150,7 +156,7 @@ fn platform(lines: &mut Vec<String>, platform: &PlatformResult, verified: bool) 
         .sum();
     if compared > 0 {
         lines.push(format!(
-            "  {} in the layer, each as in its signed package",
+            "  {} in the layer, each as in its package",
             plural(compared, "file")
         ));
     }

@@ -142,6 +142,9 @@ impl Lock {
                 lock.schema
             ));
         }
+        if lock.platforms.is_empty() {
+            return Err("it names no platform".to_owned());
+        }
         if let Some(other) = lock.platforms.iter().find(|one| one.engine != "native") {
             return Err(format!(
                 "the engine of {} is `{}`, which cannot be repeated from a lock",

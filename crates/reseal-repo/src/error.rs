@@ -19,6 +19,17 @@ pub enum RepoError {
         /// What is wrong with it.
         why: String,
     },
+    /// The user's folder of packages lacks one, and nothing else is asked.
+    #[error("the folder of `--packages` has no file with the content of {name}: {digest}")]
+    NotInFolder {
+        /// The package's file in its repository.
+        name: String,
+        /// What was looked for.
+        digest: String,
+    },
+    /// Nothing newer can be found where nothing is asked.
+    #[error("the image names no package repository")]
+    NoSources,
     /// The image uses something that only its own package manager can.
     #[error("{what} is not supported: {why}")]
     Unsupported {
@@ -192,14 +203,21 @@ impl RepoError {
     /// Returns the class of the failure.
     pub fn class(&self) -> Class {
         match self {
-            Self::Configuration { .. } | Self::Settings { .. } => Class::Usage,
+            // What cannot be created is the cache, where it was put.
+            Self::Configuration { .. }
+            | Self::Settings { .. }
+            | Self::File {
+                action: "create",
+                full: false,
+                ..
+            } => Class::Usage,
             Self::Unsupported { .. } => Class::Unsupported,
             Self::Untrusted { .. }
             | Self::Expired { .. }
             | Self::NotYetValid { .. }
             | Self::DigestMismatch { .. }
             | Self::SizeMismatch { .. } => Class::Untrusted,
-            Self::NotFound { .. } => Class::NotFound,
+            Self::NotFound { .. } | Self::NotInFolder { .. } | Self::NoSources => Class::NotFound,
             Self::Unauthorized { .. } => Class::Auth,
             Self::RateLimited { .. } => Class::RateLimited,
             Self::Refused { .. }
@@ -241,6 +259,16 @@ impl RepoError {
                 "free space on the disk that holds {}",
                 path.parent().unwrap_or(path).display()
             )),
+            Self::File { action: "create", .. } => {
+                Some("name a folder that can be written with `--cache-dir`".to_owned())
+            }
+            Self::NotInFolder { .. } => {
+                Some("collect what a lock names with `reseal fetch`, on a machine that has a network".to_owned())
+            }
+            Self::NoSources => Some(
+                "give the image the repositories of its release, in /etc/apt/sources.list or sources.list.d, before it is patched"
+                    .to_owned(),
+            ),
             Self::CacheInUse { .. } => Some("try again when the other run has ended".to_owned()),
             Self::Package { source, .. } => source.hint().map(str::to_owned),
             _ => None,

@@ -233,5 +233,8 @@ impl Ref {
 }
 
 fn is_missing_file(status: &Status) -> bool {
-    status.code() == Code::Unknown && status.message().ends_with(": no such file or directory")
+    let text = status.message();
+    // An image that cannot be unpacked ends in the same words, about a link to a file that is not there.
+    let unpacking = text.contains(" link ");
+    status.code() == Code::Unknown && text.ends_with(": no such file or directory") && !unpacking
 }

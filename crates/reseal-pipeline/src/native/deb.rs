@@ -56,6 +56,8 @@ pub(super) struct Chosen {
     pub repositories: Vec<LockedRepository>,
     /// Packages that stay although they were asked for, each with the reason.
     pub kept_back: Vec<(String, String)>,
+    /// What is odd about the repositories.
+    pub warnings: BTreeSet<String>,
     /// The candidates, in the same order as the packages; none with a lock.
     candidates: Vec<Candidate>,
 }
@@ -413,6 +415,10 @@ fn chosen(resolution: &Resolution, candidates: Vec<Candidate>, releases: &[Relea
         packages,
         repositories: releases.iter().map(repository).collect(),
         kept_back: resolution.kept_back.clone(),
+        warnings: releases
+            .iter()
+            .flat_map(|one| one.warnings.clone())
+            .collect(),
         candidates,
     }
 }

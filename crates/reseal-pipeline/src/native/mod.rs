@@ -251,6 +251,10 @@ impl<'a> Native<'a> {
             None if plan.is_empty() => deb::Chosen::default(),
             None => image.choose(&repositories, &plan).await?,
         };
+        for warning in &chosen.warnings {
+            self.events
+                .send(Event::Warned(format!("{name}: {warning}")));
+        }
         for (package, why) in &chosen.kept_back {
             self.events.send(Event::Warned(format!(
                 "{name}: {package} stays as it is: {why}"

@@ -104,6 +104,11 @@ check_indexes() {
 # The binary cache is built by the upgrade, once: built here it would be thrown away.
 update() { apt-get -o pkgCacheFile::Generate=false update; }
 
+# Where no repository is named there is nothing to fetch and nothing newer: apt is content, and the image would look up to date.
+grep -rqs '^[[:space:]]*deb[[:space:]]' /etc/apt/sources.list /etc/apt/sources.list.d ||
+    [ -n "$(apt-get indextargets 'Created-By: Packages' 2>/dev/null)" ] ||
+    stop 92 'the image names no package repository (/etc/apt/sources.list)'
+
 say 'updating the package indexes'
 clean_cache
 set +f

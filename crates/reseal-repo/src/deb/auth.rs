@@ -48,8 +48,10 @@ fn parse(text: &str) -> Result<Vec<Login>, &'static str> {
                     _ => {}
                 }
             }
-            // The words themselves are not shown: one may be a password.
-            _ => return Err("it is not made of `machine`, `login` and `password`"),
+            // The login that a .netrc has for all other machines is for none here: apt knows no such word.
+            "default" => out.push(machine("")),
+            // Unknown words are passed over, as apt_auth.conf(5) has it.
+            _ => {}
         }
     }
     Ok(out)
@@ -113,7 +115,15 @@ mod tests {
             ]
         );
         assert!(!format!("{logins:?}").contains("s3cret"));
-        for bad in ["login x", "machine", "machine x login", "machine x s3cret"] {
+        let other = b"machine x port 1 login me default login you password s3cret".to_vec();
+        let files = BTreeMap::from([("etc/apt/auth.conf".to_owned(), other)]);
+        let logins = read_auth(&files).unwrap();
+        assert_eq!(
+            (logins[0].host.as_str(), logins[0].name.as_str()),
+            ("x", "me")
+        );
+        assert_eq!(logins[1].host, "", "the default is no machine's");
+        for bad in ["login x", "machine", "machine x login", "s3cret login"] {
             let files = BTreeMap::from([("etc/apt/auth.conf".to_owned(), bad.as_bytes().to_vec())]);
             let error = read_auth(&files).unwrap_err().to_string();
             assert!(!error.contains("s3cret"), "{error}");

@@ -128,6 +128,9 @@ impl Repositories {
     }
 
     async fn fetch_releases(&self) -> Result<Vec<Release>, RepoError> {
+        if self.sources.entries.is_empty() {
+            return Err(RepoError::NoSources);
+        }
         // A release that several sources share is fetched once.
         let mut distinct: BTreeMap<String, usize> = BTreeMap::new();
         let mut order = Vec::new();
@@ -278,25 +281,18 @@ impl Repositories {
             .sha256
             .parse()
             .map_err(|why: String| RepoError::malformed(url.clone(), why))?;
-        if let Some(folder) = &self.folder {
-            let (folder, size) = (Arc::clone(folder), candidate.size);
-            if let Some(path) = blocking(move || folder.find(size, digest)).await? {
-                self.downloads.count_cached();
-                return Ok(path);
-            }
+        match self.in_folder(&url, candidate.size, digest).await? {
+            Some(path) => Ok(path),
+            None => self.downloads.content(&url, candidate.size, digest).await,
         }
-        self.downloads.content(&url, candidate.size, digest).await
     }
 
     /// Returns the path of a package that a lock names. All sources of the image are tried, and no index is read: the
     /// digest is what is trusted.
     pub async fn fetch_named(&self, file: &PackageFile<'_>) -> Result<PathBuf, RepoError> {
-        if let Some(folder) = &self.folder {
-            let (folder, size, digest) = (Arc::clone(folder), file.size, file.digest()?);
-            if let Some(path) = blocking(move || folder.find(size, digest)).await? {
-                self.downloads.count_cached();
-                return Ok(path);
-            }
+        let found = self.in_folder(file.path, file.size, file.digest()?).await?;
+        if let Some(path) = found {
+            return Ok(path);
         }
         let uris: BTreeSet<&str> = self
             .sources
@@ -306,6 +302,27 @@ impl Repositories {
             .collect();
         let uris: Vec<&str> = uris.into_iter().collect();
         self.downloads.package(&uris, file).await
+    }
+
+    /// Returns the path of a package in the user's folder; `None` without one. What it lacks is an error: whoever names a folder wants
+    /// nothing from anywhere else.
+    async fn in_folder(
+        &self,
+        name: &str,
+        size: u64,
+        digest: ContentDigest,
+    ) -> Result<Option<PathBuf>, RepoError> {
+        let Some(folder) = &self.folder else {
+            return Ok(None);
+        };
+        let folder = Arc::clone(folder);
+        let found = blocking(move || folder.find(size, digest)).await?;
+        let path = found.ok_or_else(|| RepoError::NotInFolder {
+            name: name.to_owned(),
+            digest: digest.to_string(),
+        })?;
+        self.downloads.count_cached();
+        Ok(Some(path))
     }
 
     /// Fetches several packages, [`HttpSettings::parallel`] at once; paths are in the order of the candidates.

@@ -4,7 +4,8 @@ use reqwest::Url;
 
 use crate::settings::Login;
 
-/// Returns the first login for an address. One without a scheme never goes over an unencrypted connection.
+/// Returns the first login for an address. One without a scheme never goes over an unencrypted connection, one without a port goes
+/// to every port of its machine, as `apt_auth.conf(5)` has it.
 pub(super) fn find<'a>(logins: &'a [Login], url: &Url) -> Option<&'a Login> {
     logins.iter().find(|login| {
         let scheme = login.scheme.as_deref().unwrap_or("https");
@@ -16,8 +17,7 @@ fn host_fits(host: &str, url: &Url) -> bool {
     let name = url.host_str().unwrap_or_default();
     match url.port_or_known_default() {
         Some(port) => {
-            host.eq_ignore_ascii_case(&format!("{name}:{port}"))
-                || url.port().is_none() && host.eq_ignore_ascii_case(name)
+            host.eq_ignore_ascii_case(&format!("{name}:{port}")) || host.eq_ignore_ascii_case(name)
         }
         None => host.eq_ignore_ascii_case(name),
     }
@@ -46,7 +46,11 @@ mod tests {
             ("https://a.example/private/x", Some("a.example/private/")),
             ("https://a.example/public/x", None),
             ("http://a.example/private/x", None),
-            ("https://a.example:444/private/x", None),
+            (
+                "https://a.example:444/private/x",
+                Some("a.example/private/"),
+            ),
+            ("https://c.example:444/x", None),
             ("https://sub.a.example/private/x", None),
             ("http://b.example/", Some("b.example")),
             ("https://b.example/", None),

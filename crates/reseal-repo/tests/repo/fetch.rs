@@ -247,7 +247,7 @@ async fn mirrors_and_logins_and_redirects_change_the_way_and_not_the_trust() {
 }
 
 #[tokio::test]
-async fn packages_come_from_a_folder_where_it_has_them() {
+async fn packages_come_from_a_folder_and_from_nowhere_else() {
     let (server, image) = usual().await;
     let folder = tempfile::tempdir().unwrap();
     let content = server.with(|state| state.files[DEB].clone());
@@ -263,8 +263,19 @@ async fn packages_come_from_a_folder_where_it_has_them() {
         folder.path().join("any name")
     );
     assert_eq!((before, server.requests().len()), (2, 0));
-    repositories.fetch(&found[1]).await.unwrap();
-    assert_eq!(server.requests().len(), 1);
+    let error = repositories.fetch(&found[1]).await.unwrap_err();
+    assert!(error.to_string().contains("has no file"), "{error}");
+    assert!(error.hint().unwrap().contains("reseal fetch"));
+    assert_eq!(server.requests().len(), 0, "nobody else is asked");
+}
+
+#[tokio::test]
+async fn an_image_without_sources_is_told_from_one_that_is_up_to_date() {
+    let (_server, mut image) = usual().await;
+    image.source("# nothing");
+    let error = image.open().refresh().await.unwrap_err();
+    assert!(matches!(error, reseal_repo::RepoError::NoSources), "{error}");
+    assert!(error.hint().is_some());
 }
 
 #[tokio::test]
