@@ -109,7 +109,9 @@ fn refused(error: &clap::Error, env: &Env) -> ExitCode {
     if !error.use_stderr() {
         return ExitCode::SUCCESS;
     }
-    let arguments: Vec<String> = std::env::args().collect();
+    let arguments: Vec<String> = std::env::args_os()
+        .map(|argument| argument.to_string_lossy().into_owned())
+        .collect();
     let json = arguments.iter().any(|argument| argument == "--format=json")
         || arguments
             .windows(2)

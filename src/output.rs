@@ -51,22 +51,27 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Removes what an earlier run left: a stale result must never be taken for this one's.
-    pub(crate) fn prepare(metadata: Option<&Path>, digest: Option<&Path>) -> Result<Self, Failure> {
+    /// Removes what an earlier run left: a stale result must never be taken for this one's. What the run reads is refused as a
+    /// place to write: one of `inputs`, or a file in one that is a folder.
+    pub(crate) fn prepare(
+        metadata: Option<&Path>,
+        digest: Option<&Path>,
+        inputs: &[String],
+    ) -> Result<Self, Failure> {
         let files = Self {
-            metadata: metadata.map(Path::to_owned),
-            digest: digest.map(Path::to_owned),
+            metadata: metadata.map(target),
+            digest: digest.map(target),
         };
         for path in [&files.metadata, &files.digest].into_iter().flatten() {
-            match std::fs::remove_file(path) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    return Err(Failure::usage(format!(
-                        "Could not remove the old `{}`",
-                        path.display()
-                    ))
-                    .because(&error));
-                }
-                _ => {}
+            let input = inputs
+                .iter()
+                .find(|input| is_within(path, Path::new(input)));
+            if let Some(input) = input {
+                return Err(Failure::usage(format!(
+                    "`{}` would overwrite what is read from `{input}`",
+                    path.display()
+                ))
+                .hint("Choose another place for what the run writes"));
             }
             let folder = folder(path);
             if !folder.is_dir() {
@@ -75,6 +80,18 @@ impl Files {
                     folder.display()
                 )));
             }
+            if is_special(path) {
+                continue;
+            }
+            let unwritable = |error: std::io::Error| {
+                Failure::usage(format!("`{}` cannot be written", path.display())).because(&error)
+            };
+            match std::fs::remove_file(path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(unwritable(error)),
+                _ => {}
+            }
+            // Now, and not when everything is done.
+            new_file(folder).map_err(unwritable)?;
         }
         Ok(files)
     }
@@ -108,6 +125,31 @@ impl Files {
     }
 }
 
+/// Returns the file that a path means: behind a link, the one that it leads to.
+fn target(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// Whether a path is a device or a pipe, such as `/dev/stdout`: it is written to, and neither removed nor replaced.
+fn is_special(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
+}
+
+/// Makes a file beside the one that it will become.
+fn new_file(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    tempfile::Builder::new()
+        .prefix(".reseal-")
+        .tempfile_in(folder)
+}
+
+/// Whether a file that exists is another one, or lies in a folder.
+fn is_within(path: &Path, other: &Path) -> bool {
+    match (path.canonicalize(), other.canonicalize()) {
+        (Ok(path), Ok(other)) => path.starts_with(other),
+        _ => false,
+    }
+}
+
 /// Writes a file so that a reader sees all of it or none.
 pub(crate) fn write(path: &Path, text: &str) -> Result<(), Failure> {
     put(path, text, readable)
@@ -124,9 +166,11 @@ fn put(
     rights: impl Fn(&std::fs::File) -> std::io::Result<()>,
 ) -> Result<(), Failure> {
     let attempt = || -> std::io::Result<()> {
-        let mut file = tempfile::Builder::new()
-            .prefix(".reseal-")
-            .tempfile_in(folder(path))?;
+        if is_special(path) {
+            let mut open = std::fs::OpenOptions::new().write(true).open(path)?;
+            return open.write_all(text.as_bytes());
+        }
+        let mut file = new_file(folder(path))?;
         file.write_all(text.as_bytes())?;
         rights(file.as_file())?;
         file.persist(path).map_err(|error| error.error)?;
@@ -183,7 +227,7 @@ mod tests {
         );
         std::fs::write(&metadata, "old").unwrap();
         std::fs::write(&digest, "old").unwrap();
-        let files = Files::prepare(Some(&metadata), Some(&digest)).unwrap();
+        let files = Files::prepare(Some(&metadata), Some(&digest), &[]).unwrap();
         assert!(!metadata.exists() && !digest.exists());
         files.record(Err(Failure::usage("no"))).unwrap_err();
         let written: Value = serde_json::from_slice(&std::fs::read(&metadata).unwrap()).unwrap();
@@ -194,10 +238,46 @@ mod tests {
         assert!(!digest.exists(), "no digest without success");
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn devices_are_written_to_and_links_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::os::unix::fs::symlink("/dev/null", at("null")).unwrap();
+        std::fs::write(at("file"), "old").unwrap();
+        std::os::unix::fs::symlink("file", at("link")).unwrap();
+        let files = Files::prepare(Some(&at("null")), Some(&at("link")), &[]).unwrap();
+        assert!(is_special(&at("null")) && is_special(Path::new("/dev/null")));
+        assert!(!at("file").exists() && at("link").is_symlink());
+        assert_eq!(
+            files.digest,
+            Some(at("file").canonicalize().unwrap_or_else(|_| at("file")))
+        );
+        write(Path::new("/dev/null"), "x").unwrap();
+        assert!(is_special(Path::new("/dev/null")), "it is still a device");
+        assert!(write(Path::new("/dev/full"), "x").is_err());
+    }
+
+    #[test]
+    fn what_the_run_reads_is_not_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let report = folder.path().join("report.json");
+        std::fs::write(&report, "{}").unwrap();
+        for input in [&report, &folder.path().to_owned()] {
+            let inputs = ["-".to_owned(), input.display().to_string()];
+            let refused = Files::prepare(None, Some(&report), &inputs).err().unwrap();
+            assert_eq!(refused.reason.code(), 2, "{}", refused.message);
+            assert!(report.exists());
+        }
+        let other = folder.path().join("other.json");
+        let inputs = [report.display().to_string()];
+        assert!(Files::prepare(Some(&other), None, &inputs).is_ok());
+    }
+
     #[test]
     fn a_missing_folder_is_found_before_any_work() {
         assert_eq!(
-            Files::prepare(Some(Path::new("/no/such/folder/x")), None)
+            Files::prepare(Some(Path::new("/no/such/folder/x")), None, &[])
                 .err()
                 .unwrap()
                 .reason

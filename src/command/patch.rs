@@ -14,7 +14,8 @@ use crate::{
 };
 
 pub(super) async fn run(args: &PatchArgs, context: &mut Context) -> Result<u8, Failure> {
-    let files = Files::prepare(args.metadata_file.as_deref(), args.digest_file.as_deref())?;
+    let (metadata, digest) = (args.metadata_file.as_deref(), args.digest_file.as_deref());
+    let files = Files::prepare(metadata, digest, &args.input.report)?;
     let mut check = None;
     let outcome = Box::pin(patched(args, context))
         .await

@@ -13,7 +13,8 @@ use crate::{
 };
 
 pub(super) async fn run(args: &VerifyArgs, context: &mut Context) -> Result<u8, Failure> {
-    let files = Files::prepare(args.metadata_file.as_deref(), None)?;
+    let read = [&args.input.report[..], &args.rescan_report].concat();
+    let files = Files::prepare(args.metadata_file.as_deref(), None, &read)?;
     let outcome = verified(args, context).await;
     let result = files
         .record(outcome)
