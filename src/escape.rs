@@ -19,6 +19,10 @@ pub(crate) fn clipped(text: &str, limit: usize) -> String {
     let mut out = String::with_capacity(text.len().min(limit * 4));
     let mut characters = text.trim_end().chars().peekable();
     let mut count = 0;
+    // `::error::` and its like are commands to GitHub at the start of a line, behind blanks too.
+    if text.trim_start().starts_with("::") {
+        out.push('|');
+    }
     while let Some(character) = characters.next() {
         if count == limit {
             out.push('…');
@@ -93,6 +97,8 @@ mod tests {
             ("\u{202e}gnp.exe", "\\u{202e}gnp.exe"),
             ("x ##[error]boom", "x # #[error]boom"),
             ("##vso[task.setvariable]x", "# #vso[task.setvariable]x"),
+            ("::error::x", "|::error::x"),
+            ("a\n  ::add-mask::x", "a   ::add-mask::x"),
             ("café 中", "café 中"),
             ("\u{9b}31m", "\\u{9b}31m"),
         ] {

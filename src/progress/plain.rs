@@ -235,7 +235,7 @@ mod tests {
         );
         assert_eq!(
             out,
-            "::group::solve\n[linux/amd64] x\n[linux/amd64] | ::set-output name=x::y\n[linux/amd64] | # #[error]z\n::endgroup::\n"
+            "::group::solve\n[linux/amd64] x\n[linux/amd64] | |::set-output name=x::y\n[linux/amd64] | # #[error]z\n::endgroup::\n"
         );
     }
 

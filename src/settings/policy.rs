@@ -14,13 +14,21 @@ pub(super) fn resolve(args: &InputArgs) -> Result<Policy, Failure> {
         if text.eq_ignore_ascii_case("all") {
             severities.extend(Severity::ALL);
         } else {
-            severities.insert(severity(text, "--severity", "all")?);
+            severities.insert(severity(
+                text,
+                "--severity",
+                "A list of severities, or `all`",
+            )?);
         }
     }
     let gate = if args.gate.eq_ignore_ascii_case("none") {
         None
     } else {
-        Some(severity(&args.gate, "--gate", "none")?)
+        Some(severity(
+            &args.gate,
+            "--gate",
+            "One severity, the lowest that counts, or `none`",
+        )?)
     };
     Ok(Policy {
         severities,
@@ -31,11 +39,10 @@ pub(super) fn resolve(args: &InputArgs) -> Result<Policy, Failure> {
     })
 }
 
-fn severity(text: &str, flag: &str, other: &str) -> Result<Severity, Failure> {
-    text.trim().parse().map_err(|error| {
-        Failure::usage(format!("`{flag}`: {error}"))
-            .hint(format!("A list of severities, or `{other}`"))
-    })
+fn severity(text: &str, flag: &str, hint: &str) -> Result<Severity, Failure> {
+    text.trim()
+        .parse()
+        .map_err(|error| Failure::usage(format!("`{flag}`: {error}")).hint(hint))
 }
 
 /// An empty entry would match nothing and quietly turn a filter on.

@@ -433,7 +433,10 @@ impl PipelineError {
             Self::Gate { .. } => Some("Look at the findings that remain, in the summary or with `--format json`".into()),
             Self::Io { .. } => Some("Check free space and rights of the folder named in TMPDIR".into()),
             Self::Bind(BindError::Twice { .. }) => Some("Give one report a platform".into()),
-            Self::Bind(_) | Self::Plan { source: PlanError::OtherDistribution { .. }, .. } => Some(
+            Self::Plan { source: PlanError::OtherDistribution { .. }, .. } => Some(
+                "Scan the image that is to be patched: fixes of another distribution or release are none here".into(),
+            ),
+            Self::Bind(_) => Some(
                 "Scan the image that is to be patched, or take the report all the same with `--allow-report-mismatch`"
                     .into(),
             ),

@@ -4,11 +4,15 @@ use reseal_plan::{FindingKey, FindingResult, LeftOut, Policy, Verdict};
 use reseal_report::Report;
 
 /// Returns the verdicts when the report alone decides that nothing can be patched; `None` when the image has to be
-/// looked at.
+/// looked at: where its layers do not prove that the report speaks of it, and where only the image knows the source package that
+/// a filter may mean.
 pub(crate) fn findings_without_image(
     report: &Report,
     policy: &Policy,
 ) -> Option<Vec<FindingResult>> {
+    if report.diff_ids.is_empty() || lacks_sources(report, policy) {
+        return None;
+    }
     report
         .findings
         .iter()
@@ -39,4 +43,9 @@ pub(crate) fn findings_without_image(
             })
         })
         .collect()
+}
+
+/// Whether packages are asked for by name, and the report does not say which sources its packages have.
+fn lacks_sources(report: &Report, policy: &Policy) -> bool {
+    !policy.packages.is_empty() && report.findings.iter().any(|one| one.source.is_none())
 }

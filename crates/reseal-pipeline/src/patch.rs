@@ -190,6 +190,7 @@ impl<'a> Run<'a> {
             // A report in which nothing is to patch needs no builder, unless an earlier patch has to be made again.
             if platform.previous.is_none()
                 && lock.is_none()
+                && !self.settings.input.allow_report_mismatch
                 && let Some(findings) = report
                     .and_then(|report| findings_without_image(report, &self.settings.input.policy))
             {

@@ -40,6 +40,10 @@ pub(crate) fn bases(
         return Ok((vec![Basis::All; source.platforms.len()], Vec::new()));
     }
     let (reports, mut warnings) = read(&input.reports)?;
+    let findings: Vec<_> = reports.iter().flat_map(|(_, one)| &one.findings).collect();
+    warnings.extend(input.policy.unknown_ids(&findings).map(|id| {
+        format!("no report has a finding `{id}`, and `--vuln-id` leaves all others out")
+    }));
     let mut candidates: Vec<Candidate> = source.platforms.iter().map(candidate).collect();
     candidates.extend(source.preserved.iter().map(|preserved| Candidate {
         platform: preserved.platform.clone(),

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use futures_util::future::try_join_all;
 use reseal_pkg::OsRelease;
-use reseal_plan::{FindingResult, Verdict, count, verdicts};
+use reseal_plan::{FindingResult, LeftOut, Policy, Verdict, count, verdicts};
 use reseal_registry::Registries;
-use reseal_report::Report;
+use reseal_report::{Finding, Report};
 
 use crate::{
     error::{Class, PipelineError},
@@ -192,6 +192,16 @@ async fn verify_platform(
     })
 }
 
+/// Whether a filter leaves a finding out; what only may be left out counts.
+fn excludes(policy: &Policy, finding: &Finding) -> bool {
+    let source = finding.source.as_ref().map(|source| source.name.as_str());
+    match policy.leaves_out(finding, source) {
+        Some(LeftOut::Filter) => policy.packages.is_empty() || source.is_some(),
+        Some(LeftOut::Unfixed) => true,
+        Some(LeftOut::Severity) | None => false,
+    }
+}
+
 /// A scan after the patch must find none of what counts as fixed, and nothing new at or above the gate.
 fn agree(
     settings: &VerifySettings,
@@ -245,7 +255,8 @@ fn agree(
                 again.push(format!("{} in {}", key.0, key.1));
             } else if !known.contains(&key) {
                 result.counts.new += 1;
-                if settings.input.policy.gates(finding.severity) {
+                let policy = &settings.input.policy;
+                if policy.gates(finding.severity) && !excludes(policy, finding) {
                     new_at_gate.push(format!("{} in {}", key.0, key.1));
                 }
             }

@@ -99,16 +99,39 @@ fn keep_previous(
 }
 
 fn same_distribution(report: &Report, facts: &Facts) -> Result<(), PlanError> {
-    match &report.family {
-        Some(family) if *family != facts.os.id => Err(PlanError::OtherDistribution {
-            report: match &report.os_version {
-                Some(version) => format!("{family} {version}"),
-                None => family.clone(),
-            },
-            image: facts.distribution(),
-        }),
-        _ => Ok(()),
+    let Some(family) = &report.family else {
+        return Ok(());
+    };
+    let versions = (&report.os_version, &facts.os.version_id);
+    let other_release = match versions {
+        // Layers prove more than a version says.
+        (Some(theirs), Some(ours)) if report.diff_ids.is_empty() => {
+            let (theirs, ours) = (release(family, theirs), release(family, ours));
+            theirs.is_some() && ours.is_some() && theirs != ours
+        }
+        _ => false,
+    };
+    if *family == facts.os.id && !other_release {
+        return Ok(());
     }
+    Err(PlanError::OtherDistribution {
+        report: match &report.os_version {
+            Some(version) => format!("{family} {version}"),
+            None => family.clone(),
+        },
+        image: facts.distribution(),
+    })
+}
+
+/// Returns what names a release in its version, if that is a number: of Debian `12`, with or without the point release; of Ubuntu `22.04`.
+fn release<'a>(family: &str, version: &'a str) -> Option<&'a str> {
+    let named = match family {
+        "debian" => version.split('.').next().unwrap_or_default(),
+        _ => version,
+    };
+    named
+        .starts_with(|first: char| first.is_ascii_digit())
+        .then_some(named)
 }
 
 fn installed<'a>(facts: &'a Facts, name: &str, architecture: Option<&str>) -> Vec<&'a Package> {

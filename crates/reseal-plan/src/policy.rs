@@ -46,13 +46,7 @@ pub enum LeftOut {
 impl Policy {
     /// Returns why `finding` does not count, or `None` when it does. `source` is its source package, where known.
     pub fn leaves_out(&self, finding: &Finding, source: Option<&str>) -> Option<LeftOut> {
-        let asked = |set: &BTreeSet<String>, value: &str| {
-            set.iter().any(|wanted| wanted.eq_ignore_ascii_case(value))
-        };
-        if !self.ids.is_empty()
-            && !asked(&self.ids, &finding.id)
-            && !finding.vendor_ids.iter().any(|id| asked(&self.ids, id))
-        {
+        if !self.ids.is_empty() && !self.ids.iter().any(|id| is_named(finding, id)) {
             return Some(LeftOut::Filter);
         }
         if !self.packages.is_empty()
@@ -61,14 +55,32 @@ impl Policy {
         {
             return Some(LeftOut::Filter);
         }
-        if !self.severities.contains(&finding.severity) {
-            return Some(LeftOut::Severity);
+        // Before the severity: what only the gate asks for is left out too.
+        if finding.fixed.is_empty() && self.ignore_unfixed {
+            return Some(LeftOut::Unfixed);
         }
-        (finding.fixed.is_empty() && self.ignore_unfixed).then_some(LeftOut::Unfixed)
+        (!self.severities.contains(&finding.severity)).then_some(LeftOut::Severity)
+    }
+
+    /// Returns the ids that are asked for and that none of the findings has: most often a slip.
+    pub fn unknown_ids<'a>(&'a self, findings: &[&Finding]) -> impl Iterator<Item = &'a str> {
+        self.ids
+            .iter()
+            .filter(|id| !findings.iter().any(|finding| is_named(finding, id)))
+            .map(String::as_str)
     }
 
     /// Returns whether an unfixed finding of this severity shuts the gate.
     pub fn gates(&self, severity: Severity) -> bool {
         self.gate.is_some_and(|gate| severity >= gate)
     }
+}
+
+/// Whether a finding has this id, by the vulnerability's name or by a vendor's.
+fn is_named(finding: &Finding, id: &str) -> bool {
+    finding.id.eq_ignore_ascii_case(id)
+        || finding
+            .vendor_ids
+            .iter()
+            .any(|own| own.eq_ignore_ascii_case(id))
 }

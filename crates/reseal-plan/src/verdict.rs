@@ -29,7 +29,8 @@ pub fn verdicts(
                 verdict,
                 now,
                 gated: !left_out && policy.gates(planned.finding.severity),
-                planned: planned.decision == Decision::Patch,
+                // A fix that cannot be compared was asked for, and may be missing.
+                planned: matches!(planned.decision, Decision::Patch | Decision::CannotTell),
             }
         })
         .collect()

@@ -202,6 +202,54 @@ fn a_report_of_another_distribution_is_refused() {
 }
 
 #[test]
+fn a_report_without_layers_has_to_be_of_the_same_release() {
+    let mut facts = facts(&[stanza("a1", "1", "", "install")]);
+    for (version, fits) in [("12", true), ("12.11", true), ("11", false), ("", true)] {
+        facts.os.version_id = (!version.is_empty()).then(|| version.to_owned());
+        let mut report = report(&[]);
+        let planned = |one: &Report| plan_platform(&facts, Some(one), &Policy::default());
+        assert_eq!(planned(&report).is_ok(), fits, "{version}");
+        report.diff_ids = vec!["sha256:0".to_owned()];
+        assert!(planned(&report).is_ok(), "layers prove more: {version}");
+    }
+}
+
+#[test]
+fn what_cannot_be_compared_or_has_no_fix_counts_as_it_was_asked_for() {
+    let facts = facts(&[stanza("a1", "1", "", "install")]);
+    let judged = |fixed: &str, severity: &str, policy: &Policy| {
+        let report = report(&[("CVE-1", "a1", fixed, severity)]);
+        let plan = plan_platform(&facts, Some(&report), policy).expect("a plan");
+        gate(&verdicts(&plan.findings, &facts.database, policy))
+    };
+    let policy = Policy::default();
+    assert_eq!(judged("fixed in next", "HIGH", &policy), Gate::Residual(1));
+    assert_eq!(judged("fixed in next", "LOW", &policy), Gate::Open);
+    let gate_alone = Policy {
+        severities: [Severity::High].into(),
+        ..Policy::default()
+    };
+    assert_eq!(judged("", "CRITICAL", &gate_alone), Gate::NoFix(1));
+    let ignored = Policy {
+        ignore_unfixed: true,
+        ..gate_alone
+    };
+    assert_eq!(judged("", "CRITICAL", &ignored), Gate::Open);
+}
+
+#[test]
+fn ids_that_nothing_has_are_named() {
+    let report = report(&[("CVE-1", "a1", "2", "HIGH")]);
+    let policy = Policy {
+        ids: ["cve-1".to_owned(), "CVE-2".to_owned()].into(),
+        ..Policy::default()
+    };
+    let findings: Vec<_> = report.findings.iter().collect();
+    let unknown: Vec<_> = policy.unknown_ids(&findings).collect();
+    assert_eq!(unknown, ["CVE-2"]);
+}
+
+#[test]
 fn without_a_report_everything_is_upgraded_and_holds_are_listed() {
     let facts = facts(&[
         stanza("a1", "1", "", "install"),

@@ -105,14 +105,50 @@ async fn a_report_of_another_image_is_refused_unless_it_is_allowed() {
 async fn a_report_of_another_distribution_is_a_mismatch() {
     let single = Single::new().await;
     let text = String::from_utf8(single.report()).unwrap();
-    let report = text.replace("\"debian\"", "\"ubuntu\"").into_bytes();
+    let other = text.replace("\"debian\"", "\"ubuntu\"").into_bytes();
     let builder = single.good_builder().await;
     let result = single
         .world
-        .patch(&single.world.settings(vec![report]), &builder)
+        .patch(&single.world.settings(vec![other]), &builder)
         .await;
     failed(result, Class::Mismatch);
     single.world.check_nothing_promoted();
+
+    // Nothing in it is to patch, and no layer proves that it is about the image.
+    let text = String::from_utf8(report("linux/amd64", &single.image, &[])).unwrap();
+    let text = text.replace("\"debian\"", "\"ubuntu\"");
+    let mut legacy: serde_json::Value = serde_json::from_str(&text).unwrap();
+    legacy["Metadata"]
+        .as_object_mut()
+        .unwrap()
+        .remove("DiffIDs");
+    let settings = single.world.settings(vec![legacy.to_string().into_bytes()]);
+    let builder = single.good_builder().await;
+    failed(
+        single.world.patch(&settings, &builder).await,
+        Class::Mismatch,
+    );
+    single.world.check_nothing_promoted();
+}
+
+#[tokio::test]
+async fn a_source_package_is_found_where_the_report_does_not_name_it() {
+    let single = Single::new().await;
+    let mut settings = single.settings();
+    settings.input.policy.packages = ["openssl".to_owned()].into();
+    let builder = single.good_builder().await;
+    let result = single.world.patch(&settings, &builder).await.unwrap();
+    assert_eq!(result.outcome, Outcome::Patched, "libssl3 is of openssl");
+
+    settings.input.policy.ids = ["CVE-1-1".to_owned()].into();
+    let builder = single.good_builder().await;
+    let result = single.world.patch(&settings, &builder).await.unwrap();
+    assert_eq!(result.outcome, Outcome::Unchanged);
+    assert!(
+        result.warnings[0].contains("`CVE-1-1`"),
+        "{:?}",
+        result.warnings
+    );
 }
 
 #[tokio::test]
