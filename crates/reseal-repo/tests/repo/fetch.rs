@@ -274,7 +274,10 @@ async fn an_image_without_sources_is_told_from_one_that_is_up_to_date() {
     let (_server, mut image) = usual().await;
     image.source("# nothing");
     let error = image.open().refresh().await.unwrap_err();
-    assert!(matches!(error, reseal_repo::RepoError::NoSources), "{error}");
+    assert!(
+        matches!(error, reseal_repo::RepoError::NoSources),
+        "{error}"
+    );
     assert!(error.hint().is_some());
 }
 
