@@ -117,6 +117,13 @@ fn what_has_to_be_configured_is_by_the_images_own_dpkg_and_nothing_else_runs() {
             "native",
             "--platform",
             "linux/arm64",
+            "-r",
+            subject.report,
+            "--package",
+            KNOWN,
+            "--severity",
+            "all",
+            mismatch,
         ],
         &site.new_daemon(),
     );

@@ -39,7 +39,8 @@ fn padded(site: &Site, folder: &Path) -> String {
 
 /// The digests of the patched platforms, by architecture.
 fn patched(image: &str, cache: &Path, more: &[&str]) -> Vec<(String, String)> {
-    let args = [image, "--engine", "native"];
+    // What the repositories got since the table of scripts was written is not the point here.
+    let args = [image, "--engine", "native", "--assume-scripts-inert"];
     let cache = cache.display().to_string();
     let result = Site::patched(
         &[&args[..], more].concat(),
