@@ -140,25 +140,27 @@ fn what_is_not_the_locks_is_refused() {
     value["platforms"][0]["packages"][0]["digest"] = format!("sha256:{:064}", 7).into();
     let forged = path("forged.lock");
     std::fs::write(&forged, value.to_string()).expect("written");
-    let dead = format!("{}=http://127.0.0.1:1/", site.get("MIRROR"));
+    value = serde_json::from_str(&text_of).expect("JSON");
+    value["platforms"][0]["platform"] = "linux/arm64".into();
+    let foreign = path("foreign.lock");
+    std::fs::write(&foreign, value.to_string()).expect("written");
     let empty = folder.path().join("empty");
-    for args in [
-        vec![
-            "patch",
-            image,
-            "--lock",
-            &lock,
-            "--packages",
-            &packages,
-            "--package-mirror",
-            &dead,
-        ],
-        vec!["patch", image, "--lock", &forged],
+    for (args, code) in [
+        // The mirror has the package, and is not asked.
+        (
+            vec!["patch", image, "--lock", &lock, "--packages", &packages],
+            12,
+        ),
+        (vec!["patch", image, "--lock", &forged], 12),
+        (
+            vec!["patch", image, "--lock", &foreign, "--tag-unchanged"],
+            41,
+        ),
     ] {
         let output = run(&args, &empty);
         assert_eq!(
             output.status.code(),
-            Some(12),
+            Some(code),
             "{args:?}: {}",
             text(&output.stderr)
         );

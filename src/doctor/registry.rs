@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use reseal_oci::{ImageConfig, ImageManifest, Index, Kind, Location, RawManifest, Reference};
-use reseal_pipeline::PipelineError;
+use reseal_pipeline::{Class, PipelineError};
 use reseal_registry::{CredentialStore, Layout, Registries, Store, StoreError, Target};
 
-use super::{Check, within};
-use crate::{args::RegistryArgs, command, environment::Env, settings};
+use super::{Check, PATIENCE, within};
+use crate::{
+    args::RegistryArgs, command, environment::Env, exit::Reason, failure::Failure, settings,
+};
 
 /// A clock that is this far behind breaks TLS and tokens, in seconds.
 const SKEW: i64 = 300;
@@ -38,11 +40,29 @@ pub(super) async fn check(image: Option<&Location>, args: &RegistryArgs, env: &E
             _ => Vec::new(),
         }
     };
-    let readable = within("image", readable(image, args, credentials.clone(), env.now));
+    let readable = async {
+        let checks = readable(image, args, credentials.clone(), env.now);
+        tokio::time::timeout(PATIENCE, checks)
+            .await
+            .unwrap_or_else(|_| vec![silent(image)])
+    };
     let (login, readable) = tokio::join!(login, readable);
     checks.extend(login);
     checks.extend(readable);
     checks
+}
+
+/// An image that could not be read in time fails the run as any other that cannot be read.
+fn silent(image: &Location) -> Check {
+    let failure = Failure::new(
+        Reason::Class(Class::RegistryTransport),
+        format!(
+            "no answer about {image} within {} seconds",
+            PATIENCE.as_secs()
+        ),
+    );
+    let hint = "Check that this machine reaches the registry (HTTPS_PROXY, NO_PROXY), or that it is not overloaded";
+    Check::failed("image", failure.hint(hint))
 }
 
 fn places(credentials: &CredentialStore) -> String {
@@ -65,10 +85,7 @@ async fn login(credentials: &CredentialStore, registry: &str) -> Vec<Check> {
             format!("none for {registry}; looked in {}", places(credentials)),
         ),
         Err(error) => {
-            let failure = crate::failure::Failure::new(
-                crate::exit::Reason::Class(reseal_pipeline::Class::RegistryAuth),
-                error.to_string(),
-            );
+            let failure = Failure::new(Reason::Class(Class::RegistryAuth), error.to_string());
             Check::failed(
                 "credentials",
                 match error.hint() {

@@ -4,6 +4,8 @@ use reseal_oci::{Digest, Platform};
 use reseal_repo::PackageFile;
 use serde::{Deserialize, Serialize};
 
+use crate::error::PipelineError;
+
 /// The schema name that every lock carries.
 pub const LOCK_SCHEMA: &str = "reseal.dev/lock/v1";
 
@@ -154,6 +156,28 @@ impl Lock {
         Ok(lock)
     }
 
+    /// Refuses a lock that names none of these platforms: the image would be taken for patched.
+    pub(crate) fn is_for<'a>(
+        &self,
+        mut platforms: impl Iterator<Item = &'a Platform>,
+    ) -> Result<(), PipelineError> {
+        if platforms.any(|name| self.platforms.iter().any(|one| one.platform == *name)) {
+            return Ok(());
+        }
+        let named: Vec<String> = self
+            .platforms
+            .iter()
+            .map(|one| one.platform.to_string())
+            .collect();
+        Err(PipelineError::Mismatch {
+            message: format!(
+                "The lock is for {}, and nothing of the image that is worked on is",
+                named.join(", ")
+            ),
+            hint: "Choose platforms that the lock names, or make a new lock with `reseal plan IMAGE --lock FILE`".into(),
+        })
+    }
+
     /// Returns the lock as text: JSON, one line a value.
     pub fn to_text(&self) -> String {
         let mut text = serde_json::to_string_pretty(self).expect("a lock has no keys but texts");
@@ -198,6 +222,17 @@ mod tests {
     fn a_lock_comes_back_as_it_was_written() {
         let lock = lock();
         assert_eq!(Lock::parse(lock.to_text().as_bytes()), Ok(lock));
+    }
+
+    #[test]
+    fn a_lock_is_for_the_platforms_that_it_names() {
+        let platforms = ["linux/arm64", "linux/amd64"].map(|name| name.parse().unwrap());
+        assert!(lock().is_for(platforms.iter()).is_ok());
+        let refused = lock().is_for(platforms[..1].iter()).unwrap_err();
+        assert!(refused.to_string().contains("linux/amd64"), "{refused}");
+        let mut none = lock();
+        none.platforms.clear();
+        assert!(Lock::parse(none.to_text().as_bytes()).is_err());
     }
 
     #[test]

@@ -138,6 +138,9 @@ impl<'a> Run<'a> {
         builders: &dyn Builders,
         warnings: &mut Vec<String>,
     ) -> Result<Option<TempDir>, PipelineError> {
+        if let Some(lock) = &self.settings.native.lock {
+            lock.is_for(self.source.platforms.iter().map(|one| &one.platform))?;
+        }
         let jobs = self.jobs(bases);
         if jobs.is_empty() {
             return Ok(None);
