@@ -141,7 +141,7 @@ fn what_is_not_the_locks_is_refused() {
     let forged = path("forged.lock");
     std::fs::write(&forged, value.to_string()).expect("written");
     value = serde_json::from_str(&text_of).expect("JSON");
-    value["platforms"][0]["platform"] = "linux/arm64".into();
+    value["platforms"][0]["platform"]["architecture"] = "arm64".into();
     let foreign = path("foreign.lock");
     std::fs::write(&foreign, value.to_string()).expect("written");
     let empty = folder.path().join("empty");
