@@ -153,7 +153,15 @@ fn what_is_not_the_locks_is_refused() {
         ),
         (vec!["patch", image, "--lock", &forged], 12),
         (
-            vec!["patch", image, "--lock", &foreign, "--tag-unchanged"],
+            vec![
+                "patch",
+                image,
+                "--lock",
+                &foreign,
+                "--tag-unchanged",
+                "-t",
+                "live-foreign",
+            ],
             41,
         ),
     ] {
