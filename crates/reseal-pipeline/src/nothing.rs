@@ -10,7 +10,7 @@ pub(crate) fn findings_without_image(
     report: &Report,
     policy: &Policy,
 ) -> Option<Vec<FindingResult>> {
-    if report.diff_ids.is_empty() || lacks_sources(report, policy) {
+    if report.diff_ids.is_empty() || !report.findings.iter().all(|one| policy.can_judge(one)) {
         return None;
     }
     report
@@ -43,9 +43,4 @@ pub(crate) fn findings_without_image(
             })
         })
         .collect()
-}
-
-/// Whether packages are asked for by name, and the report does not say which sources its packages have.
-fn lacks_sources(report: &Report, policy: &Policy) -> bool {
-    !policy.packages.is_empty() && report.findings.iter().any(|one| one.source.is_none())
 }

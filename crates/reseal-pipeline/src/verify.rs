@@ -196,7 +196,7 @@ async fn verify_platform(
 fn excludes(policy: &Policy, finding: &Finding) -> bool {
     let source = finding.source.as_ref().map(|source| source.name.as_str());
     match policy.leaves_out(finding, source) {
-        Some(LeftOut::Filter) => policy.packages.is_empty() || source.is_some(),
+        Some(LeftOut::Filter) => policy.can_judge(finding),
         Some(LeftOut::Unfixed) => true,
         Some(LeftOut::Severity) | None => false,
     }

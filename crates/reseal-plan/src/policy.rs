@@ -62,6 +62,11 @@ impl Policy {
         (!self.severities.contains(&finding.severity)).then_some(LeftOut::Severity)
     }
 
+    /// Whether a finding alone tells if its package is asked for: it names its source package, or no package is asked for by name.
+    pub fn can_judge(&self, finding: &Finding) -> bool {
+        self.packages.is_empty() || finding.source.is_some()
+    }
+
     /// Returns the ids that are asked for and that none of the findings has: most often a slip.
     pub fn unknown_ids<'a>(&'a self, findings: &[&Finding]) -> impl Iterator<Item = &'a str> {
         self.ids

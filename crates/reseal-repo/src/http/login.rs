@@ -15,12 +15,11 @@ pub(super) fn find<'a>(logins: &'a [Login], url: &Url) -> Option<&'a Login> {
 
 fn host_fits(host: &str, url: &Url) -> bool {
     let name = url.host_str().unwrap_or_default();
-    match url.port_or_known_default() {
-        Some(port) => {
-            host.eq_ignore_ascii_case(&format!("{name}:{port}")) || host.eq_ignore_ascii_case(name)
-        }
-        None => host.eq_ignore_ascii_case(name),
-    }
+    let with_port = url
+        .port_or_known_default()
+        .map(|port| format!("{name}:{port}"));
+    host.eq_ignore_ascii_case(name)
+        || with_port.is_some_and(|text| host.eq_ignore_ascii_case(&text))
 }
 
 #[cfg(test)]
